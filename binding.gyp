@@ -1,0 +1,7 @@
+{
+  "variables": {
+    "sources": ["native/addon.cc"],
+    "libtorch%": "<!(node -p \"process.env.BLIP2_LIBTORCH || ''\")"
+  },
+  "targets": []
+}

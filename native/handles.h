@@ -1,0 +1,120 @@
+// A JavaScript tensor is an integer: its slot in a table that belongs to one Node environment (the main thread or a worker).
+// 0 is never given out, so a freed tensor, whose handle is set to 0, is found out at the next call.
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/stack.h>
+#include <node_api.h>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "errors.h"
+
+namespace blip2 {
+
+template <typename T>
+class SlotTable {
+ public:
+  explicit SlotTable(const char* kind) : kind_(kind) {
+    slots_.emplace_back();  // slot 0: freed
+    used_.push_back(false);
+  }
+
+  int32_t Put(T value) {
+    ++live_;
+    if (!free_.empty()) {
+      const int32_t handle = free_.back();
+      free_.pop_back();
+      slots_[handle] = std::move(value);
+      used_[handle] = true;
+      return handle;
+    }
+    slots_.push_back(std::move(value));
+    used_.push_back(true);
+    return static_cast<int32_t>(slots_.size() - 1);
+  }
+
+  T& Get(int32_t handle, const char* argument) {
+    if (handle <= 0 || static_cast<size_t>(handle) >= slots_.size() || !used_[handle]) {
+      throw ArgumentError(argument, std::string("a live ") + kind_, std::string("one that has been freed (disposed of, or left behind by its scope)"),
+                          "ERR_FREED");
+    }
+    return slots_[handle];
+  }
+
+  /// Empties the slot and returns what was in it; a handle that is not live is let pass, so that freeing twice is harmless.
+  T Take(int32_t handle) {
+    if (handle <= 0 || static_cast<size_t>(handle) >= slots_.size() || !used_[handle]) return T();
+    --live_;
+    used_[handle] = false;
+    free_.push_back(handle);
+    return std::move(slots_[handle]);
+  }
+
+  size_t live() const { return live_; }
+
+  template <typename Visit>
+  void ForEach(Visit&& visit) const {
+    for (size_t i = 1; i < slots_.size(); ++i) {
+      if (used_[i]) visit(slots_[i]);
+    }
+  }
+
+  void Clear() {
+    slots_.resize(1);
+    used_.resize(1);
+    free_.clear();
+    live_ = 0;
+  }
+
+ private:
+  const char* kind_;
+  std::vector<T> slots_;
+  std::vector<uint8_t> used_;
+  std::vector<int32_t> free_;
+  size_t live_ = 0;
+};
+
+/// References to ArrayBuffers whose tensors are gone. A tensor may die on any thread, a reference only on its own.
+struct PendingReleases {
+  std::mutex mutex;
+  std::vector<napi_ref> references;
+  bool closed = false;
+};
+
+struct Mapping;  // storage.cc
+struct Operator;  // dispatch.h
+
+/// All that one Node environment holds. Created by the addon's init, deleted when the environment ends.
+struct Environment {
+  explicit Environment(napi_env env);
+  ~Environment();
+
+  napi_env env;
+  SlotTable<at::Tensor> tensors{"tensor"};
+  SlotTable<at::Generator> generators{"generator"};
+  SlotTable<std::shared_ptr<Mapping>> mappings{"mapped file"};
+  std::vector<std::unique_ptr<Operator>> operators;
+  torch::jit::Stack stack;  // reused by every call: operators never call back into JavaScript
+  std::shared_ptr<PendingReleases> pending = std::make_shared<PendingReleases>();
+
+  int32_t PutTensor(at::Tensor tensor);
+  void FreeTensor(int32_t handle);
+  /// Tells V8 of the memory that tensors hold, in steps of some MiB: each telling costs more than a small operator.
+  void ReportExternalMemory();
+  void DrainPending();
+
+ private:
+  int64_t bytes_ = 0, reported_ = 0;
+};
+
+Environment& EnvironmentOf(napi_env env);
+
+void RegisterHandles(napi_env env, napi_value exports);
+
+}  // namespace blip2

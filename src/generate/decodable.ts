@@ -1,0 +1,31 @@
+import type { Tensor } from '../tensor/index.ts';
+
+/**
+ * What a decoder needs of a language model: a prompt that it has already embedded, and one step at a time. A prompt (row of the batch)
+ * is decoded `width` times side by side, as beams or samples; all of them share the prompt's cached keys and values.
+ *
+ * Letters: B prompts, W = width, V vocabulary.
+ */
+export interface Decodable {
+  /** Number of prompts, B. */
+  readonly batch: number;
+  /** Most tokens that may follow the prompt (positions end there); Infinity where nothing limits them. */
+  readonly room: number;
+
+  /**
+   * Runs the prompts and makes room for `steps` further tokens of `width` continuations each.
+   * @returns logits of the first new token, `[B, V]`
+   */
+  prefill(width: number, steps: number): Tensor;
+
+  /**
+   * Appends one token to every continuation.
+   * @param tokens `[B, W]` int64
+   * @param parents `[B, W]` int64: which of the W continuations of the same prompt each one goes on from; null: from itself
+   * @returns logits of the next token, `[B, W, V]`
+   */
+  step(tokens: Tensor, parents: Tensor | null): Tensor;
+
+  /** Frees the caches. */
+  dispose(): void;
+}

@@ -1,0 +1,3 @@
+export * from './native/errors.ts';
+export * from './nn/index.ts';
+export * from './tensor/index.ts';

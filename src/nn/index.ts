@@ -1,0 +1,17 @@
+export { type AttentionOptions, attention } from './attention.ts';
+export { Dropout } from './dropout.ts';
+export { Embedding } from './embedding.ts';
+export {
+  building,
+  type Construction,
+  type Initializer,
+  initNormal,
+  initOnes,
+  initUniform,
+  initZeros,
+  parameter,
+} from './init.ts';
+export { LayerNorm } from './layer-norm.ts';
+export { Linear } from './linear.ts';
+export { checkpointName, Module, StateDictError } from './module.ts';
+export { ModuleBuffer, Parameter } from './parameter.ts';

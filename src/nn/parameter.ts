@@ -1,0 +1,21 @@
+import { detachedHandle, Tensor } from '../tensor/index.ts';
+import { outlive } from '../tensor/lifetime.ts';
+
+/** A tensor that a module learns. It belongs to its module: no scope frees it, `Module.dispose` does. */
+export class Parameter extends Tensor {
+  /** Shares `data`'s storage. */
+  constructor(data: Tensor, requiresGrad = true) {
+    super(detachedHandle(data));
+    outlive(this);
+    if (requiresGrad) this.requiresGrad_();
+  }
+}
+
+/** A tensor that a module carries without learning it; part of its state dict. */
+export class ModuleBuffer extends Tensor {
+  /** Shares `data`'s storage. */
+  constructor(data: Tensor) {
+    super(detachedHandle(data));
+    outlive(this);
+  }
+}

@@ -1,0 +1,121 @@
+import { addon } from '../native/load.ts';
+import { call, native, operator } from './dispatch.ts';
+import { type Dtype, dtypeName } from './dtype.ts';
+import { type Owner, release, setOwnerTest, track } from './lifetime.ts';
+import type { Tensor } from './tensor.ts';
+
+/** A device: `'cpu'`, `'meta'`, `'cuda'` or `'cuda:1'`. */
+export type Device = 'cpu' | 'meta' | 'cuda' | `cuda:${number}`;
+
+/** What `new Tensor` is at run time; set by tensor.ts, below which the operator files lie. */
+let make: (handle: number) => Tensor;
+export function setTensorConstructor(construct: (handle: number) => Tensor): void {
+  make = construct;
+}
+
+/** @internal A tensor object of a handle that the addon just gave; the innermost scope, or else the garbage collector, owns it. */
+export function wrap(handle: number): Tensor {
+  const tensor = make(handle);
+  track(tensor);
+  return tensor;
+}
+
+/** @internal The same for several results. */
+export function wrapAll(handles: readonly number[]): Tensor[] {
+  return handles.map(wrap);
+}
+
+/** @internal Calls an operator that returns one tensor. */
+export function run(op: number, ...values: readonly unknown[]): Tensor {
+  return wrap(call(op, ...values));
+}
+
+/** @internal The handles of a list of tensors. */
+export function handlesOf(tensors: readonly TensorBase[]): number[] {
+  return tensors.map((tensor) => tensor.handle);
+}
+
+/** What a tensor is, without its operators: handle, dtype, shape, device, lifetime. */
+export abstract class TensorBase implements Owner {
+  /** @internal The slot in the addon's table; 0 once freed. */
+  handle: number;
+  #shape: readonly number[] | undefined;
+  #dtype: Dtype | undefined;
+
+  /** @internal */
+  constructor(handle: number) {
+    this.handle = handle;
+  }
+
+  /** Sizes, outermost first. */
+  get shape(): readonly number[] {
+    if (this.handle === 0) return native(() => addon.shape(0));
+    this.#shape ??= native(() => addon.shape(this.handle));
+    return this.#shape;
+  }
+
+  /** Number of dimensions. */
+  get ndim(): number {
+    return this.shape.length;
+  }
+
+  /** Number of elements. */
+  get numel(): number {
+    return this.shape.reduce((product, size) => product * size, 1);
+  }
+
+  /** The size of one dimension; negative counts from the end. */
+  size(dim: number): number {
+    const { shape } = this;
+    return shape[dim < 0 ? dim + shape.length : dim] as number;
+  }
+
+  get dtype(): Dtype {
+    if (this.handle === 0) native(() => addon.dtype(0));
+    this.#dtype ??= dtypeName(native(() => addon.dtype(this.handle)));
+    return this.#dtype;
+  }
+
+  get device(): Device {
+    return native(() => addon.device(this.handle)) as Device;
+  }
+
+  /** Elements (not bytes) between neighbours, one a dimension. */
+  get strides(): readonly number[] {
+    return native(() => addon.strides(this.handle));
+  }
+
+  get isContiguous(): boolean {
+    return native(() => addon.isContiguous(this.handle));
+  }
+
+  /** Whether the tensor has been disposed of, or its scope has ended. */
+  get isFreed(): boolean {
+    return this.handle === 0;
+  }
+
+  /** @internal Forgets what is cached, after something changed the tensor under its handle. */
+  refresh(): void {
+    this.#shape = undefined;
+    this.#dtype = undefined;
+  }
+
+  /** Frees the tensor now. Doing it twice is harmless; using the tensor afterwards is a {@link TensorFreedError}. */
+  dispose(): void {
+    release(this);
+  }
+
+  /** Lets `using x = …` free the tensor at the end of its block. */
+  [Symbol.dispose](): void {
+    release(this);
+  }
+}
+
+setOwnerTest((value): value is Owner => value instanceof TensorBase);
+
+const DETACH = operator('detach');
+
+/** @internal A new handle of the tensor's data, outside any graph and owned by no tensor object yet. */
+export function detachedHandle(tensor: TensorBase): number {
+  return call(DETACH, tensor.handle);
+}

@@ -1,0 +1,150 @@
+import { ArgumentError } from '../native/errors.ts';
+import { addon } from '../native/load.ts';
+import { type Device, run, wrap } from './base.ts';
+import { native, operator } from './dispatch.ts';
+import { type Dtype, dtypeCode } from './dtype.ts';
+import type { NestedArray, Tensor, TypedArray } from './tensor.ts';
+
+const EMPTY = operator('empty.memory_format');
+const ZEROS = operator('zeros');
+const ONES = operator('ones');
+const FULL = operator('full');
+const ARANGE = operator('arange.start_step');
+const LINSPACE = operator('linspace');
+const EYE = operator('eye');
+const EMPTY_LIKE = operator('empty_like');
+const ZEROS_LIKE = operator('zeros_like');
+const ONES_LIKE = operator('ones_like');
+
+/** Where a new tensor lies and what it holds. */
+export interface TensorOptions {
+  /** `'float32'` unless told. */
+  dtype?: Dtype;
+  /** `'cpu'` unless told. */
+  device?: Device;
+}
+
+const type = (options: TensorOptions, otherwise: Dtype = 'float32'): number => dtypeCode(options.dtype ?? otherwise);
+
+/** Uninitialised memory. */
+export function empty(shape: readonly number[], options: TensorOptions = {}): Tensor {
+  return run(EMPTY, shape, type(options), null, options.device ?? null);
+}
+export function zeros(shape: readonly number[], options: TensorOptions = {}): Tensor {
+  return run(ZEROS, shape, type(options), null, options.device ?? null);
+}
+export function ones(shape: readonly number[], options: TensorOptions = {}): Tensor {
+  return run(ONES, shape, type(options), null, options.device ?? null);
+}
+export function full(shape: readonly number[], value: number, options: TensorOptions = {}): Tensor {
+  return run(FULL, shape, value, type(options), null, options.device ?? null);
+}
+/** start, start + step, … below end; int64 unless told. */
+export function arange(start: number, end: number, step = 1, options: TensorOptions = {}): Tensor {
+  return run(ARANGE, start, end, step, type(options, 'int64'), null, options.device ?? null);
+}
+export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
+  return run(LINSPACE, start, end, steps, type(options), null, options.device ?? null);
+}
+export function eye(n: number, options: TensorOptions = {}): Tensor {
+  return run(EYE, n, type(options), null, options.device ?? null);
+}
+export function emptyLike(like: Tensor): Tensor {
+  return run(EMPTY_LIKE, like.handle);
+}
+export function zerosLike(like: Tensor): Tensor {
+  return run(ZEROS_LIKE, like.handle);
+}
+export function onesLike(like: Tensor): Tensor {
+  return run(ONES_LIKE, like.handle);
+}
+
+/** The dtype that a typed array holds, unless told otherwise. */
+function dtypeOf(data: TypedArray): Dtype {
+  if (data instanceof Uint8Array) return 'uint8'; // Buffer is one
+  const dtype = NATURAL.get(Object.prototype.toString.call(data).slice(8, -1));
+  if (dtype === undefined) throw new ArgumentError('data', 'a typed array', Object.prototype.toString.call(data));
+  return dtype;
+}
+
+const NATURAL = new Map<string, Dtype>([
+  ['Float32Array', 'float32'],
+  ['Float64Array', 'float64'],
+  ['Int8Array', 'int8'],
+  ['Uint8Array', 'uint8'],
+  ['Uint8ClampedArray', 'uint8'],
+  ['Int16Array', 'int16'],
+  ['Uint16Array', 'uint16'],
+  ['Int32Array', 'int32'],
+  ['Uint32Array', 'uint32'],
+  ['BigInt64Array', 'int64'],
+  ['BigUint64Array', 'uint64'],
+]);
+
+/**
+ * A tensor with a copy of a typed array's elements, in `shape` (one dimension unless told). With `dtype` `'float16'` or `'bfloat16'` a
+ * Uint16Array holds the bits, with `'bool'` a Uint8Array zeros and ones; any other dtype than the array's own is a cast.
+ */
+export function fromTypedArray(data: TypedArray, shape: readonly number[] = [data.length], options: TensorOptions = {}): Tensor {
+  const own = dtypeOf(data);
+  const bits = reinterprets(own, options.dtype);
+  const made = wrap(native(() => addon.fromData(data, shape, dtypeCode(bits ?? own))));
+  const result = made.to(options);
+  if (result !== made) made.dispose();
+  return result;
+}
+
+/** The dtype under which the bytes are taken as they are, where that is not the array's own. */
+function reinterprets(own: Dtype, wanted: Dtype | undefined): Dtype | undefined {
+  if (own === 'uint16' && (wanted === 'float16' || wanted === 'bfloat16')) return wanted;
+  if (own === 'uint8' && (wanted === 'bool' || wanted?.startsWith('float8'))) return wanted;
+  return undefined;
+}
+
+/**
+ * A CPU tensor over the typed array's own memory, without a copy: what is written to one is seen in the other. The array lives as
+ * long as the tensor does; do not transfer its buffer to another thread meanwhile.
+ */
+export function wrapTypedArray(data: TypedArray, shape: readonly number[] = [data.length], dtype?: Dtype): Tensor {
+  const own = dtypeOf(data);
+  if (dtype !== undefined && dtype !== own && reinterprets(own, dtype) === undefined) {
+    throw new ArgumentError('dtype', `${own}, as the array holds`, dtype);
+  }
+  return wrap(native(() => addon.wrapData(data, shape, dtypeCode(dtype ?? own))));
+}
+
+/** A tensor of (nested arrays of) numbers or booleans; int64 if all are BigInts, bool if booleans, else float32, unless told. */
+export function tensor(data: NestedArray<number | bigint | boolean>, options: TensorOptions = {}): Tensor {
+  const shape: number[] = [];
+  for (let level: unknown = data; Array.isArray(level); level = level[0]) shape.push(level.length);
+  const flat: (number | bigint | boolean)[] = [];
+  const visit = (value: NestedArray<number | bigint | boolean>, depth: number): void => {
+    if (Array.isArray(value)) {
+      if (value.length !== shape[depth]) {
+        throw new ArgumentError(
+          'data',
+          `${shape[depth] ?? 'no'} elements at depth ${depth}, as in the first`,
+          String(value.length),
+        );
+      }
+      for (const element of value) visit(element, depth + 1);
+    } else if (depth === shape.length) {
+      flat.push(value as number | bigint | boolean);
+    } else {
+      throw new ArgumentError('data', `arrays ${shape.length} deep throughout`, `a ${typeof value} at depth ${depth}`);
+    }
+  };
+  visit(data, 0);
+  const bad = flat.find((value) => !['number', 'bigint', 'boolean'].includes(typeof value));
+  if (bad !== undefined) throw new ArgumentError('data', 'numbers, BigInts or booleans', typeof bad);
+  const first = flat[0];
+  const dtype = options.dtype ?? (typeof first === 'boolean' ? 'bool' : typeof first === 'bigint' ? 'int64' : 'float32');
+  const to = { ...options, dtype };
+  if (dtype === 'int64') return fromTypedArray(BigInt64Array.from(flat, toBigInt), shape, to);
+  return fromTypedArray(Float64Array.from(flat, Number), shape, to);
+}
+
+function toBigInt(value: number | bigint | boolean): bigint {
+  if (typeof value === 'number' && !Number.isInteger(value)) throw new ArgumentError('data', 'integers', String(value));
+  return BigInt(value);
+}

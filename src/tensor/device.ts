@@ -1,0 +1,32 @@
+import { addon } from '../native/load.ts';
+import type { Device } from './base.ts';
+import { native } from './dispatch.ts';
+
+/** Threads that an operator may use on the CPU. */
+export function threads(): number {
+  return addon.threads();
+}
+export function setThreads(count: number): void {
+  native(() => addon.setThreads(count));
+}
+
+/** How many accelerators (CUDA devices) can be used. */
+export function deviceCount(): number {
+  return native(() => addon.deviceCount());
+}
+
+/** Waits until a device has done all that it was given. */
+export function synchronize(device: Device): void {
+  native(() => addon.synchronize(device));
+}
+
+/** Bytes of an accelerator's caching allocator. */
+export function deviceMemory(device: Device): { allocated: number; reserved: number; peak: number } {
+  const [allocated, reserved, peak] = native(() => addon.deviceMemory(device));
+  return { allocated, reserved, peak };
+}
+
+/** Gives cached memory of the accelerator back to its driver. */
+export function emptyCache(): void {
+  native(() => addon.emptyCache());
+}

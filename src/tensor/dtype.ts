@@ -1,0 +1,71 @@
+import { ArgumentError } from '../native/errors.ts';
+
+/** Number formats, under PyTorch's names. Values are c10::ScalarType's numbers. */
+const CODES = {
+  float32: 6,
+  float64: 7,
+  float16: 5,
+  bfloat16: 15,
+  int64: 4,
+  int32: 3,
+  int16: 2,
+  int8: 1,
+  uint8: 0,
+  bool: 11,
+  uint16: 27,
+  uint32: 28,
+  uint64: 29,
+  complex64: 9,
+  complex128: 10,
+  float8_e5m2: 23,
+  float8_e4m3fn: 24,
+} as const;
+
+/** A number format, such as `'float32'`. */
+export type Dtype = keyof typeof CODES;
+
+const NAMES = new Map<number, Dtype>(Object.entries(CODES).map(([name, code]) => [code, name as Dtype]));
+
+const SIZES: Readonly<Record<Dtype, number>> = {
+  float32: 4,
+  float64: 8,
+  float16: 2,
+  bfloat16: 2,
+  int64: 8,
+  int32: 4,
+  int16: 2,
+  int8: 1,
+  uint8: 1,
+  bool: 1,
+  uint16: 2,
+  uint32: 4,
+  uint64: 8,
+  complex64: 8,
+  complex128: 16,
+  float8_e5m2: 1,
+  float8_e4m3fn: 1,
+};
+
+/** @internal libtorch's number of a dtype. */
+export function dtypeCode(dtype: Dtype): number {
+  const code = CODES[dtype];
+  if (code === undefined) throw new ArgumentError('dtype', `one of ${Object.keys(CODES).join(', ')}`, String(dtype));
+  return code;
+}
+
+/** @internal */
+export function dtypeName(code: number): Dtype {
+  const name = NAMES.get(code);
+  if (name === undefined) throw new ArgumentError('dtype', 'a dtype that has a name here', `c10::ScalarType ${code}`);
+  return name;
+}
+
+/** Bytes an element. */
+export function itemSize(dtype: Dtype): number {
+  return SIZES[dtype];
+}
+
+/** Whether a dtype holds fractions. */
+export function isFloatingPoint(dtype: Dtype): boolean {
+  return dtype.includes('float');
+}

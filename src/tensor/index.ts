@@ -1,0 +1,54 @@
+export { backward, type GradOptions, grad } from './autograd.ts';
+export { type Device, detachedHandle } from './base.ts';
+export { callOperator, type OperatorValue, operatorSchema } from './call.ts';
+export {
+  arange,
+  empty,
+  emptyLike,
+  eye,
+  fromTypedArray,
+  full,
+  linspace,
+  ones,
+  onesLike,
+  type TensorOptions,
+  tensor,
+  wrapTypedArray,
+  zeros,
+  zerosLike,
+} from './create.ts';
+export { deviceCount, deviceMemory, emptyCache, setThreads, synchronize, threads } from './device.ts';
+export { type Dtype, isFloatingPoint, itemSize } from './dtype.ts';
+export { keep, memory, scope } from './lifetime.ts';
+export { autocast, enableGrad, inferenceMode, isGradEnabled, noGrad } from './modes.ts';
+export {
+  type CrossEntropyOptions,
+  conv2d,
+  crossEntropy,
+  dropout,
+  embedding,
+  layerNorm,
+  linear,
+  oneHot,
+  rmsNorm,
+  scaledDotProductAttention,
+  upsampleBicubic,
+  upsampleBicubicAntialiased,
+} from './ops/functional.ts';
+export { einsum } from './ops/linalg.ts';
+export { cat, type Index, type Slice, slice, stack } from './ops/shape.ts';
+export {
+  bernoulli,
+  exponential_,
+  Generator,
+  manualSeed,
+  multinomial,
+  normal_,
+  type RandomOptions,
+  rand,
+  randint,
+  randn,
+  randperm,
+  uniform_,
+} from './random.ts';
+export { type NestedArray, Tensor, type TypedArray } from './tensor.ts';

@@ -1,0 +1,49 @@
+import { addon } from '../native/load.ts';
+import type { Device } from './base.ts';
+import { native } from './dispatch.ts';
+import { type Dtype, dtypeCode } from './dtype.ts';
+
+/** Runs `body` without recording a graph of gradients. */
+export function noGrad<T>(body: () => T): T {
+  return withGradMode(false, body);
+}
+
+/** Runs `body` with gradients recorded, also inside {@link noGrad}. */
+export function enableGrad<T>(body: () => T): T {
+  return withGradMode(true, body);
+}
+
+function withGradMode<T>(enabled: boolean, body: () => T): T {
+  const before = addon.setGradMode(enabled);
+  try {
+    return body();
+  } finally {
+    addon.setGradMode(before);
+  }
+}
+
+/** Whether operators record a graph of gradients now. */
+export function isGradEnabled(): boolean {
+  return addon.gradModeEnabled();
+}
+
+/** Like {@link noGrad}, and cheaper still; the tensors made in it can never take part in a graph of gradients. */
+export function inferenceMode<T>(body: () => T): T {
+  const before = addon.setInferenceMode(true);
+  try {
+    return body();
+  } finally {
+    addon.setInferenceMode(before);
+  }
+}
+
+/** Runs `body` with PyTorch's autocast: matrix products in `dtype`, what needs range or precision in float32. */
+export function autocast<T>(options: { device?: Device; dtype: Dtype }, body: () => T): T {
+  const device = options.device ?? 'cpu';
+  const before = native(() => addon.setAutocast(device, dtypeCode(options.dtype)));
+  try {
+    return body();
+  } finally {
+    addon.setAutocast(device, before);
+  }
+}

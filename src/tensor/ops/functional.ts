@@ -1,0 +1,87 @@
+import { run } from '../base.ts';
+import { operator } from '../dispatch.ts';
+import type { Tensor } from '../tensor.ts';
+
+const LINEAR = operator('linear');
+const CONV2D = operator('conv2d');
+const LAYER_NORM = operator('layer_norm');
+const RMS_NORM = operator('rms_norm');
+const EMBEDDING = operator('embedding');
+const DROPOUT = operator('dropout');
+const SDPA = operator('scaled_dot_product_attention');
+const CROSS_ENTROPY = operator('cross_entropy_loss');
+const ONE_HOT = operator('one_hot');
+const UPSAMPLE_BICUBIC = operator('upsample_bicubic2d');
+const UPSAMPLE_BICUBIC_AA = operator('_upsample_bicubic2d_aa');
+
+/** x·Wᵀ + b; x `[…, in]`, weight `[out, in]`, bias `[out]`. */
+export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+  return run(LINEAR, x.handle, weight.handle, bias === null ? null : bias.handle);
+}
+
+/** 2-D convolution; x `[B, in, H, W]`, weight `[out, in, kH, kW]`. */
+export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null, stride: number, padding = 0): Tensor {
+  return run(CONV2D, x.handle, weight.handle, bias === null ? null : bias.handle, stride, padding);
+}
+
+/** (x − mean) / √(variance + eps) · weight + bias over the last dimensions, with the biased variance. */
+export function layerNorm(x: Tensor, shape: readonly number[], weight: Tensor | null, bias: Tensor | null, eps: number): Tensor {
+  return run(LAYER_NORM, x.handle, shape, weight === null ? null : weight.handle, bias === null ? null : bias.handle, eps);
+}
+
+/** x / √(mean(x²) + eps) · weight over the last dimensions. */
+export function rmsNorm(x: Tensor, shape: readonly number[], weight: Tensor | null, eps: number): Tensor {
+  return run(RMS_NORM, x.handle, shape, weight === null ? null : weight.handle, eps);
+}
+
+/** Rows of `weight` `[V, D]` by id. */
+export function embedding(weight: Tensor, ids: Tensor): Tensor {
+  return run(EMBEDDING, weight.handle, ids.handle);
+}
+
+/** Zeroes elements with probability p and scales the others by 1/(1 − p). */
+export function dropout(x: Tensor, p: number): Tensor {
+  return run(DROPOUT, x.handle, p, true);
+}
+
+/** PyTorch's scaled dot-product attention; q, k, v `[B, H, L, D]`. Callers go through nn/attention, which knows when it is fastest. */
+export function scaledDotProductAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: { mask?: Tensor | null; dropout?: number; causal?: boolean; scale?: number | null } = {},
+): Tensor {
+  const { mask = null, dropout: p = 0, causal = false, scale = null } = options;
+  return run(SDPA, q.handle, k.handle, v.handle, mask === null ? null : mask.handle, p, causal, scale);
+}
+
+/** Options of {@link crossEntropy}. */
+export interface CrossEntropyOptions {
+  reduction?: 'none' | 'mean' | 'sum';
+  /** Targets with this value do not count; −100 unless told. */
+  ignoreIndex?: number;
+  labelSmoothing?: number;
+}
+
+const REDUCTIONS = { none: 0, mean: 1, sum: 2 } as const;
+
+/** Cross-entropy of logits `[N, C]` and targets: class indices `[N]`, or probabilities `[N, C]`. */
+export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  const { reduction = 'mean', ignoreIndex = -100, labelSmoothing = 0 } = options;
+  return run(CROSS_ENTROPY, logits.handle, target.handle, null, REDUCTIONS[reduction], ignoreIndex, labelSmoothing);
+}
+
+/** Class indices as rows of zeros with a one. */
+export function oneHot(ids: Tensor, classes: number): Tensor {
+  return run(ONE_HOT, ids.handle, classes);
+}
+
+/** Bicubic resize of `[B, C, H, W]`, a = −0.75, no antialiasing: for position tables. */
+export function upsampleBicubic(x: Tensor, size: readonly [height: number, width: number], alignCorners = false): Tensor {
+  return run(UPSAMPLE_BICUBIC, x.handle, size, alignCorners);
+}
+
+/** Antialiased bicubic resize of `[B, C, H, W]`, a = −0.5; on uint8 it rounds and clamps as Pillow does: for pictures. */
+export function upsampleBicubicAntialiased(x: Tensor, size: readonly [height: number, width: number]): Tensor {
+  return run(UPSAMPLE_BICUBIC_AA, x.handle, size, false);
+}

@@ -1,0 +1,125 @@
+import { ArgumentError } from '../native/errors.ts';
+import { addon } from '../native/load.ts';
+import { type Device, run, wrap } from './base.ts';
+import type { TensorOptions } from './create.ts';
+import { callInPlace, native, operator } from './dispatch.ts';
+import { dtypeCode } from './dtype.ts';
+import type { Tensor } from './tensor.ts';
+
+const RAND = operator('rand.generator');
+const RANDN = operator('randn.generator');
+const RANDINT = operator('randint.low_generator');
+const RANDPERM = operator('randperm.generator');
+const MULTINOMIAL = operator('multinomial');
+const BERNOULLI = operator('bernoulli');
+const NORMAL_ = operator('normal_');
+const UNIFORM_ = operator('uniform_');
+const EXPONENTIAL_ = operator('exponential_');
+
+const registry = new FinalizationRegistry<number>((handle) => addon.freeGenerator(handle));
+
+/** A stream of random numbers: PyTorch's own, so the same seed gives the same numbers as torch.Generator. */
+export class Generator {
+  /** @internal */
+  readonly handle: number;
+  readonly device: Device;
+
+  /** A new stream with the given seed (an integer, or a BigInt up to 64 bits). */
+  constructor(seed: number | bigint, device: Device = 'cpu') {
+    this.device = device;
+    this.handle = native(() => addon.createGenerator(device));
+    registry.register(this, this.handle);
+    this.seed(seed);
+  }
+
+  /** Starts the stream anew. */
+  seed(seed: number | bigint): this {
+    native(() => addon.setSeed(this.handle, seed));
+    return this;
+  }
+
+  /** The stream's position, as bytes that {@link setState} (or torch.Generator.set_state) takes. */
+  getState(): Uint8Array {
+    const state = wrap(native(() => addon.getState(this.handle)));
+    try {
+      return state.data() as Uint8Array;
+    } finally {
+      state.dispose();
+    }
+  }
+
+  setState(state: Uint8Array): this {
+    const handle = native(() => addon.fromData(state, [state.byteLength], dtypeCode('uint8')));
+    try {
+      native(() => addon.setState(this.handle, handle));
+    } finally {
+      addon.free(handle);
+    }
+    return this;
+  }
+}
+
+/**
+ * Seeds the generator that operators use when they are given none (dropout among them), as torch.manual_seed does for one device.
+ * It belongs to the process: worker threads share it.
+ */
+export function manualSeed(seed: number | bigint, device: Device = 'cpu'): void {
+  const handle = native(() => addon.defaultGenerator(device));
+  try {
+    native(() => addon.setSeed(handle, seed));
+  } finally {
+    addon.freeGenerator(handle);
+  }
+}
+
+/** Options of the functions that draw. */
+export interface RandomOptions extends TensorOptions {
+  generator?: Generator;
+}
+
+const stream = (options: { generator?: Generator }): number | null => options.generator?.handle ?? null;
+
+/** Uniform on [0, 1). */
+export function rand(shape: readonly number[], options: RandomOptions = {}): Tensor {
+  return run(RAND, shape, stream(options), dtypeCode(options.dtype ?? 'float32'), null, options.device ?? null);
+}
+/** Normal with mean 0 and variance 1. */
+export function randn(shape: readonly number[], options: RandomOptions = {}): Tensor {
+  return run(RANDN, shape, stream(options), dtypeCode(options.dtype ?? 'float32'), null, options.device ?? null);
+}
+/** Integers from `low` up to, not including, `high`; int64 unless told. */
+export function randint(low: number, high: number, shape: readonly number[], options: RandomOptions = {}): Tensor {
+  return run(RANDINT, low, high, shape, stream(options), dtypeCode(options.dtype ?? 'int64'), null, options.device ?? null);
+}
+/** A permutation of 0 … n − 1; int64. */
+export function randperm(n: number, options: RandomOptions = {}): Tensor {
+  return run(RANDPERM, n, stream(options), dtypeCode(options.dtype ?? 'int64'), null, options.device ?? null);
+}
+/** Draws positions from each row of non-negative weights. */
+export function multinomial(
+  weights: Tensor,
+  samples: number,
+  options: { replacement?: boolean; generator?: Generator } = {},
+): Tensor {
+  if (!Number.isInteger(samples) || samples < 1) throw new ArgumentError('samples', 'an integer of at least 1', String(samples));
+  return run(MULTINOMIAL, weights.handle, samples, options.replacement ?? false, stream(options));
+}
+/** 1 with the probability that each element gives, else 0. */
+export function bernoulli(probabilities: Tensor, options: { generator?: Generator } = {}): Tensor {
+  return run(BERNOULLI, probabilities.handle, stream(options));
+}
+/** Fills with draws from N(mean, std²). */
+export function normal_(tensor: Tensor, mean = 0, std = 1, generator?: Generator): Tensor {
+  callInPlace(NORMAL_, tensor.handle, mean, std, generator?.handle ?? null);
+  return tensor;
+}
+/** Fills with draws from [low, high). */
+export function uniform_(tensor: Tensor, low = 0, high = 1, generator?: Generator): Tensor {
+  callInPlace(UNIFORM_, tensor.handle, low, high, generator?.handle ?? null);
+  return tensor;
+}
+/** Fills with draws from the exponential distribution. */
+export function exponential_(tensor: Tensor, rate = 1, generator?: Generator): Tensor {
+  callInPlace(EXPONENTIAL_, tensor.handle, rate, generator?.handle ?? null);
+  return tensor;
+}

@@ -1,0 +1,138 @@
+import { addon } from '../native/load.ts';
+import { type Device, setTensorConstructor, wrap } from './base.ts';
+import { call, native, operator } from './dispatch.ts';
+import { type Dtype, dtypeCode } from './dtype.ts';
+import { Linalg } from './ops/linalg.ts';
+import { format } from './print.ts';
+
+const TO = operator('_to_copy');
+
+/** A typed array that holds a tensor's elements; float16 and bfloat16 come as their bits in a Uint16Array. */
+export type TypedArray =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array;
+
+/** Numbers nested as deep as the tensor has dimensions. */
+export type NestedArray<T> = T | readonly NestedArray<T>[];
+
+const ARRAYS: Partial<Record<Dtype, new (length: number) => TypedArray>> = {
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Uint16Array,
+  bfloat16: Uint16Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  bool: Uint8Array,
+  int16: Int16Array,
+  uint16: Uint16Array,
+  int32: Int32Array,
+  uint32: Uint32Array,
+  int64: BigInt64Array,
+  uint64: BigUint64Array,
+};
+
+/**
+ * An n-dimensional array on a device, backed by a libtorch tensor. Operators are methods and never change their operands, except those
+ * whose names end in `_`. Memory is freed by the enclosing {@link scope}, by {@link dispose} (or `using`), or, at the latest, by
+ * the garbage collector.
+ */
+export class Tensor extends Linalg {
+  /** A copy in another dtype or on another device; the tensor itself where nothing changes. */
+  to(options: Dtype | { dtype?: Dtype; device?: Device }): Tensor {
+    const { dtype, device } = typeof options === 'string' ? { dtype: options, device: undefined } : options;
+    const sameDtype = dtype === undefined || dtype === this.dtype;
+    const sameDevice = device === undefined || device === this.device;
+    if (sameDtype && sameDevice) return this;
+    return wrap(call(TO, this.handle, dtype === undefined ? null : dtypeCode(dtype), null, device ?? null));
+  }
+  float(): Tensor {
+    return this.to('float32');
+  }
+  long(): Tensor {
+    return this.to('int64');
+  }
+  bool(): Tensor {
+    return this.to('bool');
+  }
+
+  /** The one element, as a number; of an int64 beyond 2⁵³, as a BigInt's nearest number. Waits for the device. */
+  item(): number {
+    return Number(native(() => addon.item(this.handle)));
+  }
+
+  /** The elements in row-major order, copied. Waits for the device. */
+  data(): TypedArray {
+    const make = ARRAYS[this.dtype];
+    if (make === undefined) return this.to('float32').data();
+    const out = new make(this.numel);
+    native(() => addon.copyTo(this.handle, out));
+    return out;
+  }
+
+  /** The elements as nested arrays of numbers (of booleans as 0 and 1). Waits for the device. */
+  toArray(): NestedArray<number> {
+    const half = this.dtype === 'float16' || this.dtype === 'bfloat16';
+    const data = half ? this.to('float32') : this;
+    const flat = Array.from(data.data() as ArrayLike<number | bigint>, Number);
+    if (half) data.dispose();
+    const nest = (dim: number, offset: number, stride: number): NestedArray<number> => {
+      if (dim === this.ndim) return flat[offset] as number;
+      const size = this.shape[dim] as number;
+      const inner = stride / size;
+      return Array.from({ length: size }, (_, i) => nest(dim + 1, offset + i * inner, inner));
+    };
+    return this.numel === 0 && this.ndim > 0 ? [] : nest(0, 0, flat.length);
+  }
+
+  // ---- gradients ----
+
+  get requiresGrad(): boolean {
+    return native(() => addon.requiresGrad(this.handle));
+  }
+  /** Asks for gradients (of a leaf), or no longer. */
+  requiresGrad_(requiresGrad = true): this {
+    native(() => addon.setRequiresGrad(this.handle, requiresGrad));
+    return this;
+  }
+  get isLeaf(): boolean {
+    return native(() => addon.isLeaf(this.handle));
+  }
+  /** The gradient that `backward` accumulated, or null. Each read is a new tensor object of the same gradient. */
+  get grad(): Tensor | null {
+    const handle = native(() => addon.gradOf(this.handle));
+    return handle === null ? null : wrap(handle);
+  }
+  set grad(gradient: Tensor | null) {
+    native(() => addon.setGrad(this.handle, gradient === null ? null : gradient.handle));
+  }
+  /** Adds d self / d leaf to every leaf's `grad`; self must have one element unless `gradient` is given. */
+  backward(gradient: Tensor | null = null, options: { retainGraph?: boolean; createGraph?: boolean } = {}): void {
+    const create = options.createGraph ?? false;
+    const handles = gradient === null ? null : [gradient.handle];
+    native(() => addon.backward([this.handle], handles, options.retainGraph ?? create, create, null));
+  }
+
+  /** @internal Takes over the data, dtype and device of another tensor, under the same handle. */
+  setData(data: Tensor): void {
+    native(() => addon.setData(this.handle, data.handle));
+    this.refresh();
+  }
+
+  /** As PyTorch prints it. */
+  override toString(): string {
+    return format(this);
+  }
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.isFreed ? 'tensor(freed)' : format(this);
+  }
+}
+
+setTensorConstructor((handle) => new Tensor(handle));
