@@ -1,3 +1,4 @@
+export { type ActivationName, activation, activationNames } from './activations.ts';
 export { type AttentionOptions, attention } from './attention.ts';
 export { Dropout } from './dropout.ts';
 export { Embedding } from './embedding.ts';

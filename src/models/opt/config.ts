@@ -1,0 +1,90 @@
+import type { ActivationName } from '../../nn/index.ts';
+import { checkHeads, Fields, type JsonObject } from '../fields.ts';
+
+/** The shape of an OPT language model ("OPT: Open Pre-trained Transformer Language Models"). */
+export interface OptConfig {
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  readonly numHiddenLayers: number;
+  readonly numAttentionHeads: number;
+  /** Inner width of the feed-forward blocks. */
+  readonly ffnDim: number;
+  /** Longest sequence; the table of positions has two rows more. */
+  readonly maxPositionEmbeddings: number;
+  /** LayerNorm before each block, or after each residual sum. */
+  readonly doLayerNormBefore: boolean;
+  /** Width of the word embeddings; where it is not `hiddenSize`, there are projections in and out. */
+  readonly wordEmbedProjDim: number;
+  readonly dropout: number;
+  readonly attentionDropout: number;
+  readonly activationFunction: ActivationName;
+  /** Whether the linear layers of the blocks have biases. */
+  readonly enableBias: boolean;
+  readonly layerNormElementwiseAffine: boolean;
+  readonly removeFinalLayerNorm: boolean;
+  readonly padTokenId: number | null;
+  readonly bosTokenId: number;
+  readonly eosTokenId: number | readonly number[];
+  readonly tieWordEmbeddings: boolean;
+  /** Standard deviation of new weights. */
+  readonly initStd: number;
+}
+
+/**
+ * Reads an OPT configuration as Hugging Face writes it; absent fields take the defaults of its `OPTConfig`.
+ * @param path the object's name in errors
+ * @throws ArgumentError naming the field that is not as expected
+ */
+export function parseOptConfig(json: unknown, path = 'text_config'): OptConfig {
+  const fields = new Fields(json, path);
+  const hiddenSize = fields.size('hidden_size', 768);
+  const numAttentionHeads = fields.size('num_attention_heads', 12);
+  checkHeads(fields, 'hidden_size', hiddenSize, 'num_attention_heads', numAttentionHeads);
+  return {
+    vocabSize: fields.size('vocab_size', 50272),
+    hiddenSize,
+    numHiddenLayers: fields.size('num_hidden_layers', 12),
+    numAttentionHeads,
+    ffnDim: fields.size('ffn_dim', 3072),
+    maxPositionEmbeddings: fields.size('max_position_embeddings', 2048),
+    doLayerNormBefore: fields.flag('do_layer_norm_before', true),
+    wordEmbedProjDim: fields.size('word_embed_proj_dim', hiddenSize),
+    dropout: fields.probability('dropout', 0.1),
+    attentionDropout: fields.probability('attention_dropout', 0),
+    activationFunction: fields.activation('activation_function', 'relu'),
+    enableBias: fields.flag('enable_bias', true),
+    layerNormElementwiseAffine: fields.flag('layer_norm_elementwise_affine', true),
+    removeFinalLayerNorm: fields.flag('_remove_final_layer_norm', false),
+    padTokenId: fields.id('pad_token_id', 1),
+    bosTokenId: fields.id('bos_token_id', 2),
+    eosTokenId: fields.ids('eos_token_id', 2),
+    tieWordEmbeddings: fields.flag('tie_word_embeddings', true),
+    initStd: fields.scale('init_std', 0.02),
+  };
+}
+
+/** The configuration under Hugging Face's field names. */
+export function optConfigToJson(config: OptConfig): JsonObject {
+  return {
+    model_type: 'opt',
+    vocab_size: config.vocabSize,
+    hidden_size: config.hiddenSize,
+    num_hidden_layers: config.numHiddenLayers,
+    num_attention_heads: config.numAttentionHeads,
+    ffn_dim: config.ffnDim,
+    max_position_embeddings: config.maxPositionEmbeddings,
+    do_layer_norm_before: config.doLayerNormBefore,
+    word_embed_proj_dim: config.wordEmbedProjDim,
+    dropout: config.dropout,
+    attention_dropout: config.attentionDropout,
+    activation_function: config.activationFunction,
+    enable_bias: config.enableBias,
+    layer_norm_elementwise_affine: config.layerNormElementwiseAffine,
+    _remove_final_layer_norm: config.removeFinalLayerNorm,
+    pad_token_id: config.padTokenId,
+    bos_token_id: config.bosTokenId,
+    eos_token_id: config.eosTokenId,
+    tie_word_embeddings: config.tieWordEmbeddings,
+    init_std: config.initStd,
+  };
+}
