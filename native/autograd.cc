@@ -67,6 +67,19 @@ napi_value GradOf(napi_env env, napi_callback_info info) {
   });
 }
 
+// The accumulated gradients of many tensors in one call; null where there is none.
+napi_value GradsOf(napi_env env, napi_callback_info info) {
+  return Guard(env, "gradsOf", [&]() -> napi_value {
+    Arguments args(env, info, 1);
+    const auto tensors = args.Tensors(0, "tensors");
+    auto& environment = EnvironmentOf(env);
+    napi_value result;
+    napi_create_array_with_length(env, tensors.size(), &result);
+    for (size_t i = 0; i < tensors.size(); ++i) napi_set_element(env, result, i, ToJs(environment, c10::IValue(tensors[i].grad())));
+    return result;
+  });
+}
+
 napi_value SetGrad(napi_env env, napi_callback_info info) {
   return Guard(env, "setGrad", [&]() -> napi_value {
     Arguments args(env, info, 1);
@@ -173,6 +186,7 @@ void RegisterAutograd(napi_env env, napi_value exports) {
   Export(env, exports, "backward", Backward);
   Export(env, exports, "grad", Grad);
   Export(env, exports, "gradOf", GradOf);
+  Export(env, exports, "gradsOf", GradsOf);
   Export(env, exports, "setGrad", SetGrad);
   Export(env, exports, "clearGrads", ClearGrads);
   Export(env, exports, "requiresGrad", RequiresGrad);

@@ -1,3 +1,4 @@
 export * from './native/errors.ts';
 export * from './nn/index.ts';
+export * from './optim/index.ts';
 export * from './tensor/index.ts';

@@ -47,6 +47,7 @@ export interface Addon {
     allowUnused: boolean,
   ): (number | null)[];
   gradOf(tensor: number): number | null;
+  gradsOf(tensors: readonly number[]): (number | null)[];
   setGrad(tensor: number, gradient: number | null): void;
   clearGrads(tensors: readonly number[]): void;
   requiresGrad(tensor: number): boolean;

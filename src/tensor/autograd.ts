@@ -49,3 +49,13 @@ export function grad(
   );
   return grads.map((handle) => (handle === null ? null : wrap(handle)));
 }
+
+/** The gradients that `backward` accumulated in many tensors, in one call; null where there is none. */
+export function gradients(tensors: readonly Tensor[]): (Tensor | null)[] {
+  return native(() => addon.gradsOf(handlesOf(tensors))).map((handle) => (handle === null ? null : wrap(handle)));
+}
+
+/** Lets go of the accumulated gradients of many tensors. */
+export function clearGradients(tensors: readonly Tensor[]): void {
+  native(() => addon.clearGrads(handlesOf(tensors)));
+}

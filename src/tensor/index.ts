@@ -1,4 +1,4 @@
-export { backward, type GradOptions, grad } from './autograd.ts';
+export { backward, clearGradients, type GradOptions, grad, gradients } from './autograd.ts';
 export { type Device, detachedHandle } from './base.ts';
 export { callOperator, type OperatorValue, operatorSchema } from './call.ts';
 export {
@@ -21,6 +21,7 @@ export { deviceCount, deviceMemory, emptyCache, setThreads, synchronize, threads
 export { type Dtype, isFloatingPoint, itemSize } from './dtype.ts';
 export { keep, memory, scope } from './lifetime.ts';
 export { autocast, enableGrad, inferenceMode, isGradEnabled, noGrad } from './modes.ts';
+export { type FusedAdamWLists, foreachMul_, foreachNorm, fusedAdamW_ } from './ops/foreach.ts';
 export {
   type CrossEntropyOptions,
   conv2d,

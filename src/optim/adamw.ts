@@ -1,0 +1,189 @@
+import { ArgumentError } from '../native/errors.ts';
+import { clearGradients, full, fusedAdamW_, gradients, keep, noGrad, scope, type Tensor, zerosLike } from '../tensor/index.ts';
+
+/** Settings of one group of parameters. */
+export interface AdamWSettings {
+  /** Learning rate. */
+  lr: number;
+  /** Decay rates of the two moving averages. */
+  betas: readonly [number, number];
+  /** Added to the denominator. */
+  eps: number;
+  /** Decoupled weight decay. */
+  weightDecay: number;
+}
+
+/** Parameters with settings of their own. */
+export interface ParameterGroup extends Partial<AdamWSettings> {
+  parameters: readonly Tensor[];
+}
+
+/** What an optimizer needs to go on where it stopped. Tensors are named `<index>.exp_avg` and `<index>.exp_avg_sq`. */
+export interface AdamWState {
+  groups: AdamWSettings[];
+  /** Steps that each parameter has taken. */
+  steps: number[];
+  tensors: Map<string, Tensor>;
+}
+
+interface Slot {
+  readonly parameter: Tensor;
+  steps: number;
+  average: Tensor | null;
+  square: Tensor | null;
+}
+
+const DEFAULTS: AdamWSettings = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01 };
+
+/**
+ * AdamW (Loshchilov & Hutter 2019, algorithm 2) on PyTorch's fused kernel: one call a group, device and dtype.
+ * A parameter without a gradient is left alone, its step count too.
+ */
+export class AdamW {
+  /** The groups' settings; a schedule may write `lr` between steps. */
+  readonly groups: AdamWSettings[];
+  readonly #slots: Slot[][];
+
+  constructor(parameters: readonly Tensor[] | readonly ParameterGroup[], settings: Partial<AdamWSettings> = {}) {
+    const groups = isGroups(parameters) ? parameters : [{ parameters }];
+    this.groups = groups.map(({ parameters: _, ...own }) => validated({ ...DEFAULTS, ...settings, ...own }));
+    this.#slots = groups.map((group) =>
+      group.parameters.map((parameter) => ({ parameter, steps: 0, average: null, square: null })),
+    );
+    const all = this.#slots.flat();
+    if (all.length === 0) throw new ArgumentError('parameters', 'at least one tensor', 'none');
+    if (new Set(all.map((slot) => slot.parameter)).size !== all.length) {
+      throw new ArgumentError('parameters', 'each tensor once', 'one that stands in several places');
+    }
+  }
+
+  /** Moves every parameter by its gradient. */
+  step(): void {
+    noGrad(() =>
+      scope(() => {
+        for (const [i, slots] of this.#slots.entries()) this.#stepGroup(slots, this.groups[i] as AdamWSettings);
+      }),
+    );
+  }
+
+  #stepGroup(slots: readonly Slot[], settings: AdamWSettings): void {
+    const grads = gradients(slots.map((slot) => slot.parameter));
+    // The kernel takes lists of one dtype on one device; the step counts are equal, so one tensor serves, unless gradients were missing.
+    const lists = new Map<string, { slots: Slot[]; gradients: Tensor[] }>();
+    for (const [i, slot] of slots.entries()) {
+      const gradient = grads[i];
+      if (gradient == null) continue;
+      slot.steps += 1;
+      slot.average ??= keep(zerosLike(slot.parameter));
+      slot.square ??= keep(zerosLike(slot.parameter));
+      const kind = `${slot.parameter.dtype} ${slot.parameter.device} ${slot.steps}`;
+      let list = lists.get(kind);
+      if (list === undefined) {
+        list = { slots: [], gradients: [] };
+        lists.set(kind, list);
+      }
+      list.slots.push(slot);
+      list.gradients.push(gradient);
+    }
+    for (const list of lists.values()) {
+      const first = list.slots[0] as Slot;
+      const count = full([], first.steps, { device: first.parameter.device });
+      fusedAdamW_(
+        {
+          parameters: list.slots.map((slot) => slot.parameter),
+          gradients: list.gradients,
+          averages: list.slots.map((slot) => slot.average as Tensor),
+          squares: list.slots.map((slot) => slot.square as Tensor),
+          steps: list.slots.map(() => count),
+        },
+        settings,
+      );
+    }
+  }
+
+  /** Lets go of every parameter's gradient. */
+  zeroGrad(): void {
+    clearGradients(this.#slots.flat().map((slot) => slot.parameter));
+  }
+
+  /** The state, its tensors the optimizer's own (copy or save them before the next step). */
+  stateDict(): AdamWState {
+    const slots = this.#slots.flat();
+    const tensors = new Map<string, Tensor>();
+    for (const [i, slot] of slots.entries()) {
+      if (slot.average !== null && slot.square !== null) {
+        tensors.set(`${i}.exp_avg`, slot.average);
+        tensors.set(`${i}.exp_avg_sq`, slot.square);
+      }
+    }
+    return { groups: this.groups.map((group) => ({ ...group })), steps: slots.map((slot) => slot.steps), tensors };
+  }
+
+  /**
+   * Takes over a state, copying its tensors.
+   * @throws ArgumentError when it is not of the same parameters; nothing is changed then.
+   */
+  loadStateDict(state: AdamWState): void {
+    const slots = this.#slots.flat();
+    if (state.groups.length !== this.groups.length) {
+      throw new ArgumentError('state.groups', `${this.groups.length} groups`, String(state.groups.length));
+    }
+    if (state.steps.length !== slots.length) {
+      throw new ArgumentError('state.steps', `${slots.length} parameters`, String(state.steps.length));
+    }
+    const groups = state.groups.map(validated);
+    for (const [i, slot] of slots.entries()) {
+      for (const name of [`${i}.exp_avg`, `${i}.exp_avg_sq`]) {
+        const tensor = state.tensors.get(name);
+        const wanted = `[${slot.parameter.shape.join(', ')}]`;
+        if (tensor === undefined && (state.steps[i] as number) > 0) {
+          throw new ArgumentError(`state.tensors["${name}"]`, `a tensor ${wanted}`, 'nothing');
+        }
+        if (tensor !== undefined && tensor.shape.join() !== slot.parameter.shape.join()) {
+          throw new ArgumentError(`state.tensors["${name}"]`, `the shape ${wanted}`, `[${tensor.shape.join(', ')}]`);
+        }
+      }
+    }
+    for (const [i, group] of groups.entries()) Object.assign(this.groups[i] as AdamWSettings, group);
+    noGrad(() => {
+      for (const [i, slot] of slots.entries()) {
+        slot.steps = state.steps[i] as number;
+        slot.average = adopt(slot.average, slot.parameter, state.tensors.get(`${i}.exp_avg`));
+        slot.square = adopt(slot.square, slot.parameter, state.tensors.get(`${i}.exp_avg_sq`));
+      }
+    });
+  }
+
+  /** Frees the moving averages. */
+  dispose(): void {
+    for (const slot of this.#slots.flat()) {
+      slot.average?.dispose();
+      slot.square?.dispose();
+      slot.average = slot.square = null;
+    }
+  }
+}
+
+function adopt(own: Tensor | null, parameter: Tensor, value: Tensor | undefined): Tensor | null {
+  if (value === undefined) {
+    own?.dispose();
+    return null;
+  }
+  return (own ?? keep(zerosLike(parameter))).copy_(value);
+}
+
+function isGroups(parameters: readonly Tensor[] | readonly ParameterGroup[]): parameters is readonly ParameterGroup[] {
+  return parameters[0] !== undefined && 'parameters' in parameters[0];
+}
+
+function validated(settings: AdamWSettings): AdamWSettings {
+  const { lr, betas, eps, weightDecay } = settings;
+  const check = (ok: boolean, name: string, expected: string, value: unknown): void => {
+    if (!ok) throw new ArgumentError(name, expected, String(value));
+  };
+  check(Number.isFinite(lr) && lr >= 0, 'lr', 'a number of at least 0', lr);
+  check(betas.length === 2 && betas.every((beta) => beta >= 0 && beta < 1), 'betas', 'two numbers in [0, 1)', betas);
+  check(Number.isFinite(eps) && eps >= 0, 'eps', 'a number of at least 0', eps);
+  check(Number.isFinite(weightDecay) && weightDecay >= 0, 'weightDecay', 'a number of at least 0', weightDecay);
+  return { lr, betas: [betas[0], betas[1]], eps, weightDecay };
+}

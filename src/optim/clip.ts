@@ -1,0 +1,19 @@
+import { ArgumentError } from '../native/errors.ts';
+import { foreachMul_, foreachNorm, gradients, noGrad, scope, stack, type Tensor, zeros } from '../tensor/index.ts';
+
+/**
+ * Scales all gradients by min(1, maxNorm / (norm + 1e-6)), norm being the 2-norm of them all together.
+ * Nothing waits for the device. Returns the norm before scaling, a tensor of one element.
+ */
+export function clipGradNorm(parameters: readonly Tensor[], maxNorm: number): Tensor {
+  if (!(maxNorm > 0)) throw new ArgumentError('maxNorm', 'a number above 0', String(maxNorm));
+  return noGrad(() =>
+    scope(() => {
+      const grads = gradients(parameters).filter((gradient) => gradient !== null);
+      if (grads.length === 0) return zeros([]);
+      const norm = stack(foreachNorm(grads)).norm();
+      foreachMul_(grads, norm.add(1e-6).reciprocal().mul(maxNorm).clamp(null, 1));
+      return norm;
+    }),
+  );
+}

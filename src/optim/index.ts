@@ -1,0 +1,3 @@
+export { AdamW, type AdamWSettings, type AdamWState, type ParameterGroup } from './adamw.ts';
+export { clipGradNorm } from './clip.ts';
+export { type WarmupCosine, warmupCosine } from './schedule.ts';
