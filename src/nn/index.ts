@@ -12,6 +12,7 @@ export {
   initZeros,
   parameter,
 } from './init.ts';
+export { type CacheStep, KeyValueCache, type KeyValueCacheOptions } from './kv-cache.ts';
 export { LayerNorm } from './layer-norm.ts';
 export { Linear } from './linear.ts';
 export { checkpointName, Module, StateDictError } from './module.ts';

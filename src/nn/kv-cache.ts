@@ -1,0 +1,100 @@
+import { arange, type Device, type Dtype, empty, full, keep, type Tensor } from '../tensor/index.ts';
+
+/** The shape of a {@link KeyValueCache}. Letters: B prompts, W continuations of each, P prompt positions. */
+export interface KeyValueCacheOptions {
+  layers: number;
+  heads: number;
+  headDim: number;
+  batch: number;
+  prompt: number;
+  width: number;
+  /** Most steps that may follow the prompt. */
+  steps: number;
+  dtype: Dtype;
+  device: Device;
+  /** `[B, P]`, 0 where the prompt is padding; null: nowhere. */
+  promptMask: Tensor | null;
+}
+
+/** One step's views of the cache: where each layer writes its new keys and values, and what it then attends to. */
+export interface CacheStep {
+  readonly newKeys: readonly Tensor[];
+  readonly newValues: readonly Tensor[];
+  readonly keys: readonly Tensor[];
+  readonly values: readonly Tensor[];
+  /** Added to the scores, `[B, 1, W, length]`; null where every continuation sees everything. */
+  readonly mask: Tensor | null;
+}
+
+/**
+ * Keys and values of a prompt and of W continuations of it, for every layer, in one block `[layers, B, H, P + W·steps, D]`.
+ *
+ * The continuations share the prompt's part. Each step appends W columns, and nothing written is ever moved: when beams change places,
+ * only a mask changes, which says which columns are each beam's ancestors. A step's queries are the W tokens of a prompt side by side,
+ * so one attention call a layer serves all beams.
+ */
+export class KeyValueCache {
+  /** Columns in use. */
+  length = 0;
+  readonly #options: KeyValueCacheOptions;
+  readonly #keys: Tensor;
+  readonly #values: Tensor;
+  readonly #mask: Tensor | null;
+
+  constructor(options: KeyValueCacheOptions) {
+    const { layers, batch, heads, headDim, prompt, width, steps, dtype, device, promptMask } = options;
+    this.#options = options;
+    const capacity = prompt + width * steps;
+    const shape = [layers, batch, heads, capacity, headDim];
+    this.#keys = keep(empty(shape, { dtype, device }));
+    this.#values = keep(empty(shape, { dtype, device }));
+    if (width === 1 && promptMask === null) {
+      this.#mask = null;
+    } else {
+      this.#mask = keep(full([batch, 1, width, capacity], Number.NEGATIVE_INFINITY, { dtype, device }));
+      const seen = promptMask === null ? null : promptMask.eq(0).view(batch, 1, 1, prompt);
+      const promptPart = this.#mask.narrow(3, 0, prompt).zero_();
+      if (seen !== null) promptPart.maskedFill_(seen, Number.NEGATIVE_INFINITY);
+      // Continuation w owns column w of every later block of W columns.
+      const rows = arange(0, width, 1, { device }).view(1, 1, width, 1);
+      const columns = arange(0, width * steps, 1, { device }).remainder(width);
+      if (steps > 0) this.#mask.narrow(3, prompt, width * steps).maskedFill_(rows.eq(columns), 0);
+    }
+  }
+
+  /** Where each layer writes the prompt's keys and values, `[B, H, P, D]`. */
+  beginPrompt(): Pick<CacheStep, 'newKeys' | 'newValues'> {
+    this.length = this.#options.prompt;
+    return {
+      newKeys: this.#keys.narrow(3, 0, this.length).unbind(0),
+      newValues: this.#values.narrow(3, 0, this.length).unbind(0),
+    };
+  }
+
+  /**
+   * Makes room for one token of every continuation.
+   * @param parents `[B, W]` int64: the continuation that each goes on from; null: itself
+   */
+  beginStep(parents: Tensor | null): CacheStep {
+    const { batch, prompt, width } = this.#options;
+    const start = this.length;
+    this.length = start + width;
+    if (parents !== null && this.#mask !== null && start > prompt) {
+      const written = this.#mask.narrow(3, prompt, start - prompt);
+      written.copy_(written.gather(2, parents.view(batch, 1, width, 1).expand(-1, -1, -1, start - prompt)));
+    }
+    return {
+      newKeys: this.#keys.narrow(3, start, width).unbind(0),
+      newValues: this.#values.narrow(3, start, width).unbind(0),
+      keys: this.#keys.narrow(3, 0, this.length).unbind(0),
+      values: this.#values.narrow(3, 0, this.length).unbind(0),
+      mask: this.#mask === null ? null : this.#mask.narrow(3, 0, this.length),
+    };
+  }
+
+  dispose(): void {
+    this.#keys.dispose();
+    this.#values.dispose();
+    this.#mask?.dispose();
+  }
+}
