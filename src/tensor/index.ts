@@ -52,4 +52,14 @@ export {
   randperm,
   uniform_,
 } from './random.ts';
+export {
+  loadSafetensors,
+  openSafetensors,
+  Safetensors,
+  SafetensorsError,
+  type SaveOptions,
+  type StoredDtype,
+  type StoredTensor,
+  saveSafetensors,
+} from './safetensors.ts';
 export { type NestedArray, Tensor, type TypedArray } from './tensor.ts';
