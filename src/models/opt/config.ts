@@ -3,6 +3,7 @@ import { checkHeads, Fields, type JsonObject } from '../fields.ts';
 
 /** The shape of an OPT language model ("OPT: Open Pre-trained Transformer Language Models"). */
 export interface OptConfig {
+  readonly modelType: 'opt';
   readonly vocabSize: number;
   readonly hiddenSize: number;
   readonly numHiddenLayers: number;
@@ -41,6 +42,7 @@ export function parseOptConfig(json: unknown, path = 'text_config'): OptConfig {
   const numAttentionHeads = fields.size('num_attention_heads', 12);
   checkHeads(fields, 'hidden_size', hiddenSize, 'num_attention_heads', numAttentionHeads);
   return {
+    modelType: 'opt',
     vocabSize: fields.size('vocab_size', 50272),
     hiddenSize,
     numHiddenLayers: fields.size('num_hidden_layers', 12),
@@ -66,7 +68,7 @@ export function parseOptConfig(json: unknown, path = 'text_config'): OptConfig {
 /** The configuration under Hugging Face's field names. */
 export function optConfigToJson(config: OptConfig): JsonObject {
   return {
-    model_type: 'opt',
+    model_type: config.modelType,
     vocab_size: config.vocabSize,
     hidden_size: config.hiddenSize,
     num_hidden_layers: config.numHiddenLayers,

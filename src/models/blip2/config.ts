@@ -1,0 +1,94 @@
+import { checkpointName } from '../../nn/index.ts';
+import { Fields, type JsonObject } from '../fields.ts';
+import { type OptConfig, optConfigToJson, parseOptConfig } from '../opt/config.ts';
+import { parseQFormerConfig, type QFormerConfig, qFormerConfigToJson } from '../qformer/config.ts';
+import { parseT5Config, type T5Config, t5ConfigToJson } from '../t5/config.ts';
+import { parseVisionConfig, type VisionConfig, visionConfigToJson } from '../vision/eva/config.ts';
+
+/** A language model's shape; `modelType` tells which. */
+export type TextConfig = OptConfig | T5Config;
+
+/** The shape of a BLIP-2 model. */
+export interface Blip2Config {
+  readonly visionConfig: VisionConfig;
+  readonly qformerConfig: QFormerConfig;
+  readonly textConfig: TextConfig;
+  /** Queries, and so image tokens, a picture. */
+  readonly numQueryTokens: number;
+  /** Width of the features that image-text contrast compares. */
+  readonly imageTextHiddenSize: number;
+  /** The id that stands for one query in `inputIds`; null where the ids carry no image tokens. */
+  readonly imageTokenIndex: number | null;
+  readonly initializerFactor: number;
+  readonly initializerRange: number;
+}
+
+/**
+ * Reads a BLIP-2 configuration as Hugging Face writes it. Hub files leave out what has its default value and carry fields of old versions;
+ * the first is filled in, the second ignored.
+ * @throws ArgumentError naming the field that is not as expected
+ */
+export function parseBlip2Config(json: unknown): Blip2Config {
+  const fields = new Fields(json, '');
+  fields.choice('model_type', ['blip-2'], 'blip-2');
+  const visionConfig = parseVisionConfig(fields.raw('vision_config') ?? {});
+  const text = fields.child('text_config');
+  const modelType = text.choice('model_type', ['opt', 't5'], 'opt');
+  const textJson = fields.raw('text_config') ?? {};
+  return {
+    visionConfig,
+    qformerConfig: parseQFormerConfig(fields.raw('qformer_config') ?? {}, visionConfig.hiddenSize),
+    textConfig: modelType === 'opt' ? parseOptConfig(textJson) : parseT5Config(textJson),
+    numQueryTokens: fields.size('num_query_tokens', 32),
+    imageTextHiddenSize: fields.size('image_text_hidden_size', 256),
+    imageTokenIndex: fields.id('image_token_index', fields.id('image_token_id', null)),
+    initializerFactor: fields.scale('initializer_factor', 1),
+    initializerRange: fields.scale('initializer_range', 0.02),
+  };
+}
+
+/** What {@link blip2Config} is told: any fields, the others take their defaults. */
+export type Blip2ConfigOptions = Partial<Omit<Blip2Config, 'visionConfig' | 'qformerConfig' | 'textConfig'>> & {
+  visionConfig?: Partial<VisionConfig>;
+  qformerConfig?: Partial<QFormerConfig>;
+  textConfig?: Partial<OptConfig> | (Partial<T5Config> & { modelType: 't5' });
+};
+
+/**
+ * A checked configuration from some of its fields.
+ * @example blip2Config({ visionConfig: { hiddenSize: 96, numAttentionHeads: 4 }, numQueryTokens: 8 })
+ * @throws ArgumentError naming the field, as it is called in config.json, that is not as expected
+ */
+export function blip2Config(options: Blip2ConfigOptions): Blip2Config {
+  return parseBlip2Config(toJsonNames(options));
+}
+
+/** `hiddenSize` → `hidden_size`, at every depth. */
+function toJsonNames(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([field, inner]) => [
+      field === 'removeFinalLayerNorm' ? '_remove_final_layer_norm' : checkpointName(field),
+      toJsonNames(inner),
+    ]),
+  );
+}
+
+/** The configuration as Hugging Face reads it, under its field names. */
+export function blip2ConfigToJson(config: Blip2Config): JsonObject {
+  const { textConfig } = config;
+  const decoderOnly = textConfig.modelType === 'opt';
+  return {
+    model_type: 'blip-2',
+    num_query_tokens: config.numQueryTokens,
+    image_text_hidden_size: config.imageTextHiddenSize,
+    image_token_index: config.imageTokenIndex,
+    initializer_factor: config.initializerFactor,
+    initializer_range: config.initializerRange,
+    use_decoder_only_language_model: decoderOnly,
+    is_encoder_decoder: !decoderOnly,
+    vision_config: visionConfigToJson(config.visionConfig),
+    qformer_config: qFormerConfigToJson(config.qformerConfig),
+    text_config: textConfig.modelType === 'opt' ? optConfigToJson(textConfig) : t5ConfigToJson(textConfig),
+  };
+}
