@@ -135,7 +135,8 @@ napi_value CopyTo(napi_env env, napi_callback_info info) {
       throw ArgumentError("out", std::to_string(bytes) + " bytes", std::to_string(view.bytes) + " bytes");
     }
     if (bytes == 0) return nullptr;
-    const at::Tensor source = tensor.detach().to(at::kCPU).contiguous();
+    // A conjugated or negated view holds the data as they were before.
+    const at::Tensor source = tensor.detach().to(at::kCPU).resolve_conj().resolve_neg().contiguous();
     std::memcpy(view.data, source.data_ptr(), bytes);
     return nullptr;
   });

@@ -19,6 +19,9 @@ const CODES = {
   complex128: 10,
   float8_e5m2: 23,
   float8_e4m3fn: 24,
+  float8_e5m2fnuz: 25,
+  float8_e4m3fnuz: 26,
+  float8_e8m0fnu: 44,
 } as const;
 
 /** A number format, such as `'float32'`. */
@@ -44,6 +47,9 @@ const SIZES: Readonly<Record<Dtype, number>> = {
   complex128: 16,
   float8_e5m2: 1,
   float8_e4m3fn: 1,
+  float8_e5m2fnuz: 1,
+  float8_e4m3fnuz: 1,
+  float8_e8m0fnu: 1,
 };
 
 /** @internal libtorch's number of a dtype. */

@@ -37,6 +37,9 @@ const NAMES: Partial<Record<Dtype, StoredDtype>> = {
   int8: 'I8',
   float8_e5m2: 'F8_E5M2',
   float8_e4m3fn: 'F8_E4M3',
+  float8_e8m0fnu: 'F8_E8M0',
+  float8_e4m3fnuz: 'F8_E4M3FNUZ',
+  float8_e5m2fnuz: 'F8_E5M2FNUZ',
   int16: 'I16',
   uint16: 'U16',
   float16: 'F16',
@@ -65,7 +68,7 @@ export function rankOf(stored: StoredDtype): number {
   return ORDER.get(stored) as number;
 }
 
-/** The tensor dtype of a stored one; undefined for those that libtorch has none for (F4, F6_…). */
+/** The tensor dtype of a stored one; undefined for those that libtorch has none for (F4 and F6). */
 export function dtypeOf(stored: StoredDtype): Dtype | undefined {
   return DTYPES.get(stored);
 }

@@ -3,7 +3,6 @@ import path from 'node:path';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { stageFile, type Write } from '../../native/files.ts';
 import { addon } from '../../native/load.ts';
-import { callOperator } from '../call.ts';
 import { native } from '../dispatch.ts';
 import { itemSize } from '../dtype.ts';
 import { scope } from '../lifetime.ts';
@@ -85,9 +84,7 @@ function writeData(write: Write, tensor: Tensor, buffer: Buffer): void {
   const step = Math.floor(buffer.length / width);
   noGrad(() =>
     scope(() => {
-      // A conjugated view has its data as they were before; only complex tensors can be, or be made from, such views.
-      const plain = tensor.dtype === 'complex64' ? (callOperator('resolve_conj', tensor) as Tensor) : tensor;
-      const flat = plain.detach().contiguous().view(tensor.numel);
+      const flat = tensor.detach().contiguous().view(tensor.numel);
       for (let at = 0; at < tensor.numel; at += step) {
         const count = Math.min(step, tensor.numel - at);
         using part = flat.narrow(0, at, count);
