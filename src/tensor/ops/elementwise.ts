@@ -61,6 +61,7 @@ const GE_SCALAR = operator('ge.Scalar');
 const LOGICAL_AND = operator('logical_and');
 const LOGICAL_OR = operator('logical_or');
 const LOGICAL_NOT = operator('logical_not');
+const LOGICAL_OR_ = operator('logical_or_');
 const ISFINITE = operator('isfinite');
 const ISNAN = operator('isnan');
 const MASKED_FILL = operator('masked_fill.Scalar');
@@ -231,6 +232,10 @@ export abstract class Elementwise extends TensorBase {
   }
   logicalNot(): Tensor {
     return run(LOGICAL_NOT, this.handle);
+  }
+  logicalOr_(other: Tensor): this {
+    callInPlace(LOGICAL_OR_, this.handle, other.handle);
+    return this;
   }
   isfinite(): Tensor {
     return run(ISFINITE, this.handle);

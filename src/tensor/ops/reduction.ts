@@ -31,6 +31,8 @@ const NORM = operator('linalg_vector_norm');
 const TOPK = operator('topk');
 const SORT = operator('sort.stable');
 const ARGSORT = operator('argsort.stable');
+const SEARCHSORTED = operator('searchsorted.Tensor');
+const ISIN = operator('isin.Tensor_Tensor');
 const EQUAL = operator('equal');
 const ALLCLOSE = operator('allclose');
 const NONZERO = operator('nonzero');
@@ -117,6 +119,14 @@ export abstract class Reduction extends Elementwise {
   }
   argsort(dim = -1, descending = false): Tensor {
     return run(ARGSORT, this.handle, true, dim, descending);
+  }
+  /** Where in self, ascending along its last dimension, each of `values` belongs: before its equals, or with `right` after them. */
+  searchsorted(values: Tensor, right = false): Tensor {
+    return run(SEARCHSORTED, this.handle, values.handle, false, right);
+  }
+  /** Whether each element is one of `elements`. */
+  isin(elements: Tensor): Tensor {
+    return run(ISIN, this.handle, elements.handle);
   }
   /** Indices of the elements that are not zero, one a row. */
   nonzero(): Tensor {

@@ -38,6 +38,8 @@ const SCATTER_VALUE = operator('scatter.value');
 const SCATTER_ = operator('scatter_.src');
 const SCATTER_VALUE_ = operator('scatter_.value');
 const SCATTER_ADD = operator('scatter_add');
+const SCATTER_REDUCE = operator('scatter_reduce.two');
+const UNFOLD = operator('unfold');
 const MASKED_SELECT = operator('masked_select');
 const PAD = operator('constant_pad_nd');
 
@@ -185,6 +187,14 @@ export abstract class Shape extends Reduction {
   }
   scatterAdd(dim: number, positions: Tensor, source: Tensor): Tensor {
     return run(SCATTER_ADD, this.handle, dim, positions.handle, source.handle);
+  }
+  /** Folds each element of `source` into the one at its position. */
+  scatterReduce(dim: number, positions: Tensor, source: Tensor, reduce: 'sum' | 'prod' | 'mean' | 'amax' | 'amin'): Tensor {
+    return run(SCATTER_REDUCE, this.handle, dim, positions.handle, source.handle, reduce);
+  }
+  /** A view of all windows of `size` along `dim`, every `step` positions; a new last dimension holds each window. */
+  unfold(dim: number, size: number, step = 1): Tensor {
+    return run(UNFOLD, this.handle, dim, size, step);
   }
   /** The elements where `mask` holds, in a row. */
   maskedSelect(mask: Tensor): Tensor {
