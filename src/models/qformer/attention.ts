@@ -1,0 +1,86 @@
+// B batch, Lq and Lk lengths of what asks and what answers, D hidden, H heads, E = D / H.
+import { attention, Dropout, initNormal, LayerNorm, Linear, Module } from '../../nn/index.ts';
+import { cat, type Tensor } from '../../tensor/index.ts';
+import type { QFormerConfig } from './config.ts';
+
+/** Keys and values of one attention, `[B, H, Lk, E]` each. */
+export interface KeyValue {
+  readonly key: Tensor;
+  readonly value: Tensor;
+}
+
+/** LN(dropout(dense(x)) + residual): the end of each of BERT's sublayers. */
+export class SublayerOutput extends Module {
+  readonly dense: Linear;
+  readonly LayerNorm: LayerNorm;
+  readonly dropout: Dropout;
+
+  constructor(config: QFormerConfig, inner: number) {
+    super();
+    this.dense = new Linear(inner, config.hiddenSize, { init: initNormal(config.initializerRange) });
+    this.LayerNorm = new LayerNorm(config.hiddenSize, { eps: config.layerNormEps });
+    this.dropout = new Dropout(config.hiddenDropoutProb);
+  }
+
+  forward(x: Tensor, residual: Tensor): Tensor {
+    return this.LayerNorm.forward(this.dropout.forward(this.dense.forward(x)).add(residual));
+  }
+}
+
+/** The three projections and the attention between them. */
+export class QFormerHeads extends Module {
+  readonly query: Linear;
+  readonly key: Linear;
+  readonly value: Linear;
+  readonly #heads: number;
+  readonly #dropout: number;
+
+  /** @param source width of what keys and values come from */
+  constructor(config: QFormerConfig, source: number) {
+    super();
+    const init = initNormal(config.initializerRange);
+    this.query = new Linear(config.hiddenSize, config.hiddenSize, { init });
+    this.key = new Linear(source, config.hiddenSize, { init });
+    this.value = new Linear(source, config.hiddenSize, { init });
+    this.#heads = config.numAttentionHeads;
+    this.#dropout = config.attentionProbsDropoutProb;
+  }
+
+  /** Keys and values of `[B, Lk, source]`, views of what the projections give. */
+  keyValue(x: Tensor): KeyValue {
+    return { key: this.#split(this.key.forward(x)), value: this.#split(this.value.forward(x)) };
+  }
+
+  /** `[B, Lq, D]` over the given keys and values → `[B, Lq, D]`. */
+  forward(x: Tensor, { key, value }: KeyValue, mask: Tensor | null): Tensor {
+    const dropout = this.training ? this.#dropout : 0;
+    return attention(this.#split(this.query.forward(x)), key, value, { mask, dropout })
+      .transpose(1, 2)
+      .flatten(2);
+  }
+
+  #split(x: Tensor): Tensor {
+    return x.unflatten(-1, [this.#heads, -1]).transpose(1, 2);
+  }
+}
+
+/** Attention with residual and LayerNorm: self-attention, or, with a source of its own, cross-attention. */
+export class QFormerAttention extends Module {
+  readonly attention: QFormerHeads;
+  readonly output: SublayerOutput;
+
+  constructor(config: QFormerConfig, source = config.hiddenSize) {
+    super();
+    this.attention = new QFormerHeads(config, source);
+    this.output = new SublayerOutput(config, config.hiddenSize);
+  }
+
+  forward(x: Tensor, keyValue: KeyValue, mask: Tensor | null = null): Tensor {
+    return this.output.forward(this.attention.forward(x, keyValue, mask), x);
+  }
+}
+
+/** Earlier positions in front of new ones. */
+export function extend(past: KeyValue, next: KeyValue): KeyValue {
+  return { key: cat([past.key, next.key], 2), value: cat([past.value, next.value], 2) };
+}

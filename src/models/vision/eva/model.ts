@@ -1,0 +1,143 @@
+// B batch, N image tokens (1 + patches), D hidden, H heads, E = D / H.
+import { attention, Conv2d, initNormal, LayerNorm, Linear, Module, type Parameter, parameter } from '../../../nn/index.ts';
+import { cat, scope, type Tensor } from '../../../tensor/index.ts';
+import { runLayers } from '../layers.ts';
+import { Mlp } from '../mlp.ts';
+import { checkPixels, interpolatePositions, type VisionOptions } from '../pixels.ts';
+import type { VisionConfig } from './config.ts';
+
+/** Patches, the class token in front, and their positions: pictures `[B, 3, H, W]` → `[B, N, D]`. */
+export class VisionEmbeddings extends Module {
+  readonly classEmbedding: Parameter;
+  readonly patchEmbedding: Conv2d;
+  readonly positionEmbedding: Parameter;
+  readonly #imageSize: number;
+  readonly #patchSize: number;
+
+  constructor(config: VisionConfig) {
+    super();
+    const { hiddenSize, imageSize, patchSize } = config;
+    const init = initNormal(config.initializerRange);
+    const patches = Math.floor(imageSize / patchSize) ** 2;
+    this.classEmbedding = parameter([1, 1, hiddenSize], init);
+    this.patchEmbedding = new Conv2d(3, hiddenSize, patchSize, { stride: patchSize, init });
+    this.positionEmbedding = parameter([1, patches + 1, hiddenSize], init);
+    this.#imageSize = imageSize;
+    this.#patchSize = patchSize;
+  }
+
+  /** @throws ArgumentError where the pictures' size is not the tower's and is not to be interpolated */
+  forward(pixelValues: Tensor, interpolate = false): Tensor {
+    checkPixels(pixelValues, this.#imageSize, this.#patchSize, interpolate);
+    const patches = this.patchEmbedding.forward(pixelValues.to(this.patchEmbedding.weight.dtype));
+    const [batch, width] = [patches.size(0), patches.size(1)];
+    const positions = interpolate
+      ? interpolatePositions(this.positionEmbedding, patches.size(2), patches.size(3))
+      : this.positionEmbedding;
+    const tokens = [this.classEmbedding.expand(batch, 1, width), patches.flatten(2).transpose(1, 2)];
+    return cat(tokens, 1).add(positions);
+  }
+}
+
+/** Self-attention over all tokens; queries, keys and values come from one projection, in this order. */
+export class VisionAttention extends Module {
+  readonly qkv: Linear;
+  readonly projection: Linear;
+  readonly #heads: number;
+  readonly #dropout: number;
+
+  constructor(config: VisionConfig) {
+    super();
+    const { hiddenSize } = config;
+    const init = initNormal(config.initializerRange);
+    this.qkv = new Linear(hiddenSize, 3 * hiddenSize, { bias: config.qkvBias, init });
+    this.projection = new Linear(hiddenSize, hiddenSize, { init });
+    this.#heads = config.numAttentionHeads;
+    this.#dropout = config.attentionDropout;
+  }
+
+  forward(x: Tensor): Tensor {
+    const [q, k, v] = this.qkv
+      .forward(x) // [B, N, 3·D], of which q, k, v are views [B, H, N, E]
+      .unflatten(-1, [3, this.#heads, -1])
+      .unbind(2)
+      .map((part) => part.transpose(1, 2)) as [Tensor, Tensor, Tensor];
+    const mixed = attention(q, k, v, { dropout: this.training ? this.#dropout : 0 });
+    return this.projection.forward(mixed.transpose(1, 2).flatten(2));
+  }
+}
+
+/** x + attention(LN₁ x), then + mlp(LN₂ ·). */
+export class VisionLayer extends Module {
+  readonly selfAttn: VisionAttention;
+  readonly layerNorm1: LayerNorm;
+  readonly mlp: Mlp;
+  readonly layerNorm2: LayerNorm;
+
+  constructor(config: VisionConfig) {
+    super();
+    const { hiddenSize, layerNormEps: eps } = config;
+    this.selfAttn = new VisionAttention(config);
+    this.layerNorm1 = new LayerNorm(hiddenSize, { eps });
+    this.mlp = new Mlp(hiddenSize, config.intermediateSize, config.hiddenAct, config.initializerRange);
+    this.layerNorm2 = new LayerNorm(hiddenSize, { eps });
+  }
+
+  forward(x: Tensor): Tensor {
+    return scope(() => {
+      const attended = x.add(this.selfAttn.forward(this.layerNorm1.forward(x)));
+      return attended.add(this.mlp.forward(this.layerNorm2.forward(attended)));
+    });
+  }
+}
+
+/** The stack of layers. */
+export class VisionEncoder extends Module {
+  readonly layers: readonly VisionLayer[];
+
+  constructor(config: VisionConfig) {
+    super();
+    this.layers = Array.from({ length: config.numHiddenLayers }, () => new VisionLayer(config));
+  }
+}
+
+/** What {@link VisionModel.forward} gives. */
+export interface VisionOutput {
+  /** Every token after the last LayerNorm, `[B, N, D]`. */
+  lastHiddenState: Tensor;
+  /** On request, what each block was given and, last, what the last one gave, `[B, N, D]` each, before the last LayerNorm. */
+  hiddenStates?: Tensor[];
+}
+
+/** EVA-CLIP's vision transformer (BLIP-2, §3.2 and §3.4: ViT-g/14 without its last block). */
+export class VisionModel extends Module {
+  readonly config: VisionConfig;
+  readonly embeddings: VisionEmbeddings;
+  readonly encoder: VisionEncoder;
+  readonly postLayernorm: LayerNorm;
+
+  constructor(config: VisionConfig) {
+    super();
+    this.config = config;
+    this.embeddings = new VisionEmbeddings(config);
+    this.encoder = new VisionEncoder(config);
+    this.postLayernorm = new LayerNorm(config.hiddenSize, { eps: config.layerNormEps });
+  }
+
+  /**
+   * Pictures `[B, 3, H, W]`, normalised, → features of the class token and each patch, row by row.
+   * @throws ArgumentError where the pictures' size is not the tower's and is not to be interpolated
+   */
+  forward(pixelValues: Tensor, options: VisionOptions = {}): VisionOutput {
+    const states: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
+    const embedded = this.embeddings.forward(pixelValues, options.interpolatePosEncoding);
+    const last = runLayers(this.encoder.layers, embedded, states);
+    const lastHiddenState = this.postLayernorm.forward(last);
+    return states === undefined ? { lastHiddenState } : { lastHiddenState, hiddenStates: states };
+  }
+
+  /** Hugging Face's `pooler_output` `[B, D]`: the class token through the last LayerNorm a second time. The Q-Former does not read it. */
+  pool(lastHiddenState: Tensor): Tensor {
+    return this.postLayernorm.forward(lastHiddenState.select(1, 0));
+  }
+}

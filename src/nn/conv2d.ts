@@ -1,0 +1,28 @@
+import { conv2d, type Tensor } from '../tensor/index.ts';
+import { type Initializer, initUniform, initZeros, parameter } from './init.ts';
+import { Module } from './module.ts';
+import type { Parameter } from './parameter.ts';
+
+/** 2-D convolution with a square kernel and no padding; x `[B, in, H, W]` → `[B, out, H', W']`, H' = ⌊(H − kernel)/stride⌋ + 1. */
+export class Conv2d extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter | null;
+  readonly stride: number;
+
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernel: number,
+    options: { stride?: number; bias?: boolean; init?: Initializer } = {},
+  ) {
+    super();
+    const init = options.init ?? initUniform(1 / Math.sqrt(inChannels * kernel * kernel));
+    this.weight = parameter([outChannels, inChannels, kernel, kernel], init);
+    this.bias = (options.bias ?? true) ? parameter([outChannels], options.init === undefined ? init : initZeros) : null;
+    this.stride = options.stride ?? 1;
+  }
+
+  forward(x: Tensor): Tensor {
+    return conv2d(x, this.weight, this.bias, this.stride);
+  }
+}
