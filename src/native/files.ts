@@ -5,7 +5,9 @@ import { FileError } from './errors.ts';
 
 /** The system's reason of a failed file operation, such as "ENOENT: no such file or directory". */
 export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message.replace(/, \w+ '.*'$/, '') : String(error);
+  // No instanceof: an error of Node's own may come from another realm.
+  const message = typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error);
+  return message.replace(/, \w+ '.*'( -> '.*')?$/s, '');
 }
 
 /** Appends bytes to the file that is being written. */
