@@ -9,14 +9,15 @@ export class StateDictError extends Blip2Error {
   readonly unexpected: readonly string[];
   readonly mismatched: readonly string[];
 
-  constructor(missing: readonly string[], unexpected: readonly string[], mismatched: readonly string[]) {
+  /** @param source the file that the weights are from, where there is one */
+  constructor(missing: readonly string[], unexpected: readonly string[], mismatched: readonly string[], source?: string) {
     const part = (title: string, names: readonly string[]): string =>
       names.length === 0
         ? ''
         : `\n  ${title} (${names.length}): ${names.slice(0, 12).join(', ')}${names.length > 12 ? ', …' : ''}`;
     super(
       'ERR_STATE_DICT',
-      `the weights do not fit the module${part('missing', missing)}${part('unexpected', unexpected)}${part('of another shape', mismatched)}`,
+      `${source === undefined ? '' : `${source}: `}the weights do not fit the module${part('missing', missing)}${part('unexpected', unexpected)}${part('of another shape', mismatched)}`,
     );
     this.missing = missing;
     this.unexpected = unexpected;

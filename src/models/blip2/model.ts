@@ -1,0 +1,187 @@
+// B batch, Q queries a picture, N image tokens, L length of the ids, D width of the Q-Former, E of the language model, V vocabulary.
+import { ArgumentError, Blip2Error } from '../../native/errors.ts';
+import { building, initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
+import { crossEntropy, scope, type Tensor } from '../../tensor/index.ts';
+import {
+  type LoadOptions,
+  loadWeights,
+  readConfig,
+  resolveDtype,
+  type SavePretrainedOptions,
+  saveCheckpoint,
+} from '../checkpoint.ts';
+import { OptForCausalLM } from '../opt/model.ts';
+import { QFormerModel } from '../qformer/model.ts';
+import { VisionModel } from '../vision/eva/model.ts';
+import { type Blip2Config, blip2ConfigToJson, parseBlip2Config } from './config.ts';
+import { generationConfigJson, generationRules } from './weights.ts';
+
+/** What {@link Blip2ForConditionalGeneration.forward} works on. */
+export interface Blip2Inputs {
+  /** Normalised pictures `[B, 3, H, W]`. */
+  pixelValues: Tensor;
+  /** `[B, L]`: Q image tokens in each row, and text. */
+  inputIds: Tensor;
+  /** `[B, L]`, 0 at padding; none where there is none. */
+  attentionMask?: Tensor | undefined;
+  /** `[B, T]`, T ≤ L: the ids of the last T positions; −100 where there is nothing to learn. */
+  labels?: Tensor | undefined;
+  /** Takes pictures of another size than the tower's own. */
+  interpolatePosEncoding?: boolean | undefined;
+}
+
+/** What it gives. */
+export interface Blip2Output {
+  /** `[B, L, V]`, or with labels those of the last T positions. */
+  logits: Tensor;
+  /** With labels: mean cross-entropy of each next token. */
+  loss?: Tensor;
+  /** The vision tower's features `[B, N, vision width]`. */
+  imageEmbeds: Tensor;
+  /** The Q-Former's output `[B, Q, D]`. */
+  queryOutput: Tensor;
+  /** The queries as the language model reads them, `[B, Q, E]`. */
+  languageModelInputs: Tensor;
+}
+
+/** What becomes of pictures before the language model. */
+type ImageFeatures = Pick<Blip2Output, 'imageEmbeds' | 'queryOutput' | 'languageModelInputs'>;
+
+/**
+ * BLIP-2 that writes text (§3.3): a vision tower, queries that a Q-Former fills from it, and a language model that reads them as soft
+ * prompts. A state dict is a Hugging Face checkpoint of the class of the same name.
+ */
+export class Blip2ForConditionalGeneration extends Module {
+  readonly visionModel: VisionModel;
+  readonly queryTokens: Parameter;
+  readonly qformer: QFormerModel;
+  readonly languageProjection: Linear;
+  readonly languageModel: OptForCausalLM;
+  readonly #config: Blip2Config;
+
+  /** @throws ArgumentError where the parts do not fit together; Blip2Error for a T5 language model */
+  constructor(config: Blip2Config) {
+    super();
+    const { textConfig, qformerConfig } = config;
+    if (textConfig.modelType !== 'opt') {
+      throw new Blip2Error('ERR_UNSUPPORTED', 'T5 language models are not supported yet (text_config.model_type is "t5")');
+    }
+    if (textConfig.wordEmbedProjDim !== textConfig.hiddenSize) {
+      const { hiddenSize, wordEmbedProjDim } = textConfig;
+      throw new ArgumentError(
+        'text_config.word_embed_proj_dim',
+        `text_config.hidden_size (${hiddenSize})`,
+        String(wordEmbedProjDim),
+      );
+    }
+    const init = initNormal(config.initializerRange);
+    this.visionModel = new VisionModel(config.visionConfig);
+    this.queryTokens = parameter([1, config.numQueryTokens, qformerConfig.hiddenSize], init);
+    this.qformer = new QFormerModel(qformerConfig);
+    this.languageProjection = new Linear(qformerConfig.hiddenSize, textConfig.hiddenSize, { init });
+    this.languageModel = new OptForCausalLM(textConfig);
+    this.#config = config;
+  }
+
+  get config(): Blip2Config {
+    return this.#config;
+  }
+
+  /**
+   * Reads a folder as Hugging Face's `save_pretrained` or the hub has it: config.json and `model.safetensors`, in one file or several.
+   * The weights go straight into the wanted dtype and onto the device. The model is in evaluation mode.
+   * @throws FileError for a file that is missing or not as expected; StateDictError where weights and configuration do not fit
+   */
+  static fromPretrained(directory: string, options: LoadOptions = {}): Blip2ForConditionalGeneration {
+    const [config, dtype] = readConfig(directory, (json) => [parseBlip2Config(json), resolveDtype(options.dtype, json)] as const);
+    const model = building({ device: 'meta', dtype: 'float32' }, () => new Blip2ForConditionalGeneration(config));
+    loadWeights(model, directory, generationRules(config.textConfig), dtype, options.device);
+    return model.eval();
+  }
+
+  /**
+   * Writes config.json, generation_config.json and the weights, as Hugging Face reads them.
+   * @throws FileError where the folder cannot be written; what was there is then still whole
+   */
+  savePretrained(directory: string, options: SavePretrainedOptions = {}): void {
+    const architecture = { architectures: ['Blip2ForConditionalGeneration'], dtype: this.languageProjection.weight.dtype };
+    const files = {
+      'config.json': { ...architecture, ...blip2ConfigToJson(this.#config) },
+      'generation_config.json': generationConfigJson(this.#config.textConfig),
+    };
+    saveCheckpoint(this, directory, files, options);
+  }
+
+  /**
+   * One pass with the text given (teacher forcing).
+   * @throws ArgumentError where pictures and ids do not fit together, or the pictures' size is not the tower's
+   */
+  forward(inputs: Blip2Inputs): Blip2Output {
+    const { inputIds, attentionMask, labels } = inputs;
+    const features = this.#imageFeatures(inputs.pixelValues, inputs.interpolatePosEncoding);
+    const { logits, loss } = scope(() => {
+      const embedded = this.embedPrompt(inputIds, features.languageModelInputs);
+      const all = this.languageModel.project(this.languageModel.forward(embedded, attentionMask ?? null));
+      return labels === undefined ? { logits: all, loss: undefined } : lossOf(all, labels);
+    });
+    return loss === undefined ? { logits, ...features } : { logits, loss, ...features };
+  }
+
+  /** Pictures `[B, 3, H, W]` → the queries as the language model reads them, `[B, Q, E]`. */
+  encodeImages(pixelValues: Tensor, options: { interpolatePosEncoding?: boolean | undefined } = {}): Tensor {
+    return scope(() => this.#imageFeatures(pixelValues, options.interpolatePosEncoding).languageModelInputs);
+  }
+
+  /**
+   * Word embeddings of the ids `[B, L]`, with the projected queries `[B, Q, E]` in the places of the image tokens → `[B, L, E]`.
+   * @throws ArgumentError where a row has not exactly Q image tokens, or there are not as many rows as pictures
+   */
+  embedPrompt(inputIds: Tensor, projected: Tensor): Tensor {
+    const { imageTokenIndex, textConfig } = this.#config;
+    const [batch, queries] = [projected.size(0), projected.size(1)];
+    if (inputIds.ndim !== 2 || inputIds.size(0) !== batch) {
+      throw new ArgumentError('inputIds', `ids [${batch}, L], a row for each picture`, `[${inputIds.shape.join(', ')}]`);
+    }
+    if (imageTokenIndex === null)
+      throw new ArgumentError('image_token_index', "an image token's id in the configuration", 'null');
+    if (imageTokenIndex >= textConfig.vocabSize) {
+      throw new ArgumentError(
+        'image_token_index',
+        `an id below text_config.vocab_size (${textConfig.vocabSize})`,
+        String(imageTokenIndex),
+      );
+    }
+    return scope(() => {
+      const places = inputIds.eq(imageTokenIndex);
+      const counts = places.sum(1);
+      if (counts.ne(queries).any().item() !== 0) {
+        throw new ArgumentError('inputIds', `${queries} image tokens (${imageTokenIndex}) in each row`, String(counts.toArray()));
+      }
+      const words = this.languageModel.embed(inputIds);
+      return words.maskedScatter(places.unsqueeze(-1), projected.to(words.dtype));
+    });
+  }
+
+  #imageFeatures(pixelValues: Tensor, interpolatePosEncoding = false): ImageFeatures {
+    return scope(() => {
+      const { lastHiddenState: imageEmbeds } = this.visionModel.forward(pixelValues, { interpolatePosEncoding });
+      const { lastHiddenState } = this.qformer.forward({ queryEmbeds: this.queryTokens, encoderHiddenStates: imageEmbeds });
+      // A float16 model has its Q-Former in float32.
+      const queryOutput = lastHiddenState.to(imageEmbeds.dtype);
+      return { imageEmbeds, queryOutput, languageModelInputs: this.languageProjection.forward(queryOutput) };
+    });
+  }
+}
+
+/** Logits `[B, L, V]` of the last T positions, and the mean cross-entropy of predicting from each the next of the labels `[B, T]`. */
+function lossOf(all: Tensor, labels: Tensor): { logits: Tensor; loss: Tensor } {
+  const [batch, length, vocabulary] = all.shape as readonly [number, number, number];
+  const count = labels.size(1);
+  if (labels.ndim !== 2 || labels.size(0) !== batch || count > length) {
+    throw new ArgumentError('labels', `ids [${batch}, at most ${length}]`, `[${labels.shape.join(', ')}]`);
+  }
+  const logits = count === length ? all : all.narrow(1, length - count, count);
+  // The labels move to the left instead of the logits to the right: shorter logits would be a copy.
+  const next = labels.narrow(1, 1, count - 1).pad([0, 1], -100);
+  return { logits, loss: crossEntropy(logits.float().reshape(batch * count, vocabulary), next.reshape(batch * count)) };
+}

@@ -1,0 +1,215 @@
+// B pictures, T texts, Q queries a picture, N image tokens, L length of a text, D width of the Q-Former, E of the features compared.
+import { ArgumentError } from '../../native/errors.ts';
+import { building, initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
+import { scope, type Tensor } from '../../tensor/index.ts';
+import {
+  type LoadOptions,
+  loadWeights,
+  readConfig,
+  resolveDtype,
+  type SavePretrainedOptions,
+  saveCheckpoint,
+} from '../checkpoint.ts';
+import { QFormerEmbeddings } from '../qformer/embeddings.ts';
+import { contrastMask, matchingMask } from '../qformer/masks.ts';
+import { type CrossKeyValues, QFormerModel } from '../qformer/model.ts';
+import { VisionModel } from '../vision/eva/model.ts';
+import { type Blip2Config, blip2ConfigToJson, parseBlip2Config } from './config.ts';
+import { retrievalRules } from './weights.ts';
+
+/** What {@link Blip2ForImageTextRetrieval.forward} works on. */
+export interface RetrievalInputs {
+  /** Normalised pictures `[B, 3, H, W]`. */
+  pixelValues: Tensor;
+  /** `[T, L]`; where the configuration has an `imageTokenIndex`, `[T, Q + L]` with Q image tokens in front. For matching, T = B. */
+  inputIds: Tensor;
+  /** Of the shape of `inputIds`, 0 at padding; none where there is none. */
+  attentionMask?: Tensor | undefined;
+  /** Scores pairs by the matching head (ITM) instead of all combinations by cosine similarity (ITC). */
+  useImageTextMatchingHead?: boolean | undefined;
+}
+
+/** What it gives. */
+export interface RetrievalOutput {
+  /** ITM: `[B, 2]`, raw, index 1 for "match". ITC: `[B, T]`, the greatest cosine of any query, without temperature. */
+  logitsPerImage: Tensor;
+  /** Its transpose. */
+  logitsPerText: Tensor;
+  /** ITM: the vision tower's features `[B, N, vision width]`. ITC: the queries' normalised features `[B, Q, E]`. */
+  imageEmbeds: Tensor;
+  /** ITM: the Q-Former's output `[B, Q + L, D]`. ITC: the texts' normalised features `[T, E]`. */
+  textEmbeds: Tensor;
+}
+
+/** Pictures for {@link Blip2ForImageTextRetrieval.match}: the tower's features `[B, N, vision width]`, or their keys and values. */
+export type MatchImages = { imageFeatures: Tensor } | { imageKeyValues: CrossKeyValues };
+
+/**
+ * BLIP-2 that compares pictures and text (§3.1: image-text contrast and matching). A state dict is a Hugging Face checkpoint of the class
+ * of the same name.
+ */
+export class Blip2ForImageTextRetrieval extends Module {
+  readonly visionModel: VisionModel;
+  readonly queryTokens: Parameter;
+  readonly embeddings: QFormerEmbeddings;
+  readonly qformer: QFormerModel;
+  readonly visionProjection: Linear;
+  readonly textProjection: Linear;
+  readonly itmHead: Linear;
+  readonly #config: Blip2Config;
+
+  /** @throws ArgumentError for a Q-Former without text input */
+  constructor(config: Blip2Config) {
+    super();
+    const { qformerConfig, imageTextHiddenSize } = config;
+    const { hiddenSize } = qformerConfig;
+    if (!qformerConfig.useQformerTextInput) throw new ArgumentError('qformer_config.use_qformer_text_input', 'true', 'false');
+    const init = initNormal(config.initializerRange);
+    this.visionModel = new VisionModel(config.visionConfig);
+    this.queryTokens = parameter([1, config.numQueryTokens, hiddenSize], init);
+    this.embeddings = new QFormerEmbeddings(qformerConfig);
+    this.qformer = new QFormerModel(qformerConfig);
+    this.visionProjection = new Linear(hiddenSize, imageTextHiddenSize, { init });
+    this.textProjection = new Linear(hiddenSize, imageTextHiddenSize, { init });
+    this.itmHead = new Linear(hiddenSize, 2, { init });
+    this.#config = config;
+  }
+
+  get config(): Blip2Config {
+    return this.#config;
+  }
+
+  /**
+   * Reads a folder as Hugging Face's `save_pretrained` or the hub has it. The weights go straight into the wanted dtype and onto the
+   * device. The model is in evaluation mode.
+   * @throws FileError for a file that is missing or not as expected; StateDictError where weights and configuration do not fit
+   */
+  static fromPretrained(directory: string, options: LoadOptions = {}): Blip2ForImageTextRetrieval {
+    const [config, dtype] = readConfig(directory, (json) => [parseBlip2Config(json), resolveDtype(options.dtype, json)] as const);
+    const model = building({ device: 'meta', dtype: 'float32' }, () => new Blip2ForImageTextRetrieval(config));
+    loadWeights(model, directory, retrievalRules, dtype, options.device);
+    return model.eval();
+  }
+
+  /**
+   * Writes config.json and the weights, as Hugging Face reads them.
+   * @throws FileError where the folder cannot be written; what was there is then still whole
+   */
+  savePretrained(directory: string, options: SavePretrainedOptions = {}): void {
+    const architecture = { architectures: ['Blip2ForImageTextRetrieval'], dtype: this.itmHead.weight.dtype };
+    saveCheckpoint(this, directory, { 'config.json': { ...architecture, ...blip2ConfigToJson(this.#config) } }, options);
+  }
+
+  /** Hugging Face's forward: contrast of all pictures and texts, or matching of pairs. */
+  forward(inputs: RetrievalInputs): RetrievalOutput {
+    const { pixelValues, inputIds, attentionMask } = this.#withoutImageTokens(inputs);
+    return scope(() => {
+      if (inputs.useImageTextMatchingHead) {
+        const { lastHiddenState: imageEmbeds } = this.visionModel.forward(pixelValues);
+        const { logits, hidden } = this.#match({ imageFeatures: imageEmbeds }, inputIds, attentionMask);
+        return { logitsPerImage: logits, logitsPerText: logits.transpose(0, 1), imageEmbeds, textEmbeds: hidden };
+      }
+      const { imageEmbeds } = this.encodeImages(pixelValues);
+      const textEmbeds = this.encodeTexts(inputIds, attentionMask, { classOnly: true }).textEmbeds.select(1, 0);
+      const logitsPerImage = contrast(imageEmbeds, textEmbeds);
+      return { logitsPerImage, logitsPerText: logitsPerImage.transpose(0, 1), imageEmbeds, textEmbeds };
+    });
+  }
+
+  /** The queries' normalised features `[B, Q, E]` and the tower's features `[B, N, vision width]` of pictures `[B, 3, H, W]`. */
+  encodeImages(
+    pixelValues: Tensor,
+    options: { interpolatePosEncoding?: boolean } = {},
+  ): { imageEmbeds: Tensor; lastHiddenState: Tensor } {
+    return scope(() => {
+      const { lastHiddenState } = this.visionModel.forward(pixelValues, options);
+      const queries = this.qformer.forward({
+        queryEmbeds: this.queryTokens,
+        encoderHiddenStates: lastHiddenState,
+      }).lastHiddenState;
+      const features = this.visionProjection.forward(queries.to(this.visionProjection.weight.dtype));
+      return { imageEmbeds: normalize(features), lastHiddenState };
+    });
+  }
+
+  /**
+   * Normalised features of texts' tokens `[T, L, E]`, and the Q-Former's output `[T, L, D]`. The ids carry no image tokens; the feature
+   * of a text is that of its first token, the only one with `classOnly`.
+   */
+  encodeTexts(
+    inputIds: Tensor,
+    attentionMask?: Tensor,
+    options: { classOnly?: boolean } = {},
+  ): { textEmbeds: Tensor; lastHiddenState: Tensor } {
+    return scope(() => {
+      const { lastHiddenState } = this.qformer.forward({
+        textEmbeds: this.embeddings.forward(inputIds),
+        attentionMask: attentionMask === undefined ? null : contrastMask(attentionMask),
+      });
+      const tokens = options.classOnly ? lastHiddenState.narrow(1, 0, 1) : lastHiddenState;
+      const features = this.textProjection.forward(tokens.to(this.textProjection.weight.dtype));
+      return { textEmbeds: normalize(features), lastHiddenState };
+    });
+  }
+
+  /**
+   * The matching head's logits `[B, 2]` of pairs, index 1 for "match". The ids `[B, L]` carry no image tokens.
+   * @param images one picture for each text; keys and values (`qformer.crossKeyValues`) where the same are matched several times
+   */
+  match(images: MatchImages, inputIds: Tensor, attentionMask?: Tensor): Tensor {
+    return scope(() => this.#match(images, inputIds, attentionMask).logits);
+  }
+
+  #match(images: MatchImages, inputIds: Tensor, attentionMask: Tensor | undefined): { logits: Tensor; hidden: Tensor } {
+    const queries = this.queryTokens.size(1);
+    const pictures = 'imageFeatures' in images ? images.imageFeatures : images.imageKeyValues[0]?.key;
+    if (pictures?.size(0) !== inputIds.size(0)) {
+      throw new ArgumentError(
+        'inputIds',
+        `ids [${pictures?.size(0)}, L], a row for each picture`,
+        `[${inputIds.shape.join(', ')}]`,
+      );
+    }
+    const { lastHiddenState: hidden } = this.qformer.forward({
+      queryEmbeds: this.queryTokens,
+      textEmbeds: this.embeddings.forward(inputIds),
+      attentionMask: attentionMask === undefined ? null : matchingMask(attentionMask, queries),
+      ...('imageFeatures' in images
+        ? { encoderHiddenStates: images.imageFeatures }
+        : { encoderKeyValues: images.imageKeyValues }),
+    });
+    const logits = this.itmHead.forward(hidden.narrow(1, 0, queries).to(this.itmHead.weight.dtype)).mean(1);
+    return { logits, hidden };
+  }
+
+  /** Takes the image tokens off ids and mask where the configuration says that they are there. */
+  #withoutImageTokens(inputs: RetrievalInputs): RetrievalInputs {
+    if (this.#config.imageTokenIndex === null) return inputs;
+    const queries = this.#config.numQueryTokens;
+    const length = inputs.inputIds.size(1);
+    if (length <= queries) {
+      throw new ArgumentError(
+        'inputIds',
+        `${queries} image tokens and text in each row (image_token_index is set)`,
+        `${length} ids`,
+      );
+    }
+    const cut = (x: Tensor): Tensor => x.narrow(1, queries, length - queries);
+    const { attentionMask } = inputs;
+    return {
+      ...inputs,
+      inputIds: cut(inputs.inputIds),
+      attentionMask: attentionMask === undefined ? undefined : cut(attentionMask),
+    };
+  }
+}
+
+/** x / max(‖x‖₂, 1e-12) over the last dimension. */
+function normalize(x: Tensor): Tensor {
+  return x.div(x.norm(2, -1, true).clamp(1e-12));
+}
+
+/** The greatest similarity of any query: `[B, Q, E]`, `[T, E]` → `[B, T]`. */
+function contrast(imageEmbeds: Tensor, textEmbeds: Tensor): Tensor {
+  return imageEmbeds.matmul(textEmbeds.transpose(0, 1)).amax(1);
+}

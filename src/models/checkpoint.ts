@@ -1,0 +1,158 @@
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { ArgumentError, FileError } from '../native/errors.ts';
+import { readJsonObject, reasonOf, stageFile } from '../native/files.ts';
+import { type Module, type Parameter, StateDictError } from '../nn/index.ts';
+import { type Device, type Dtype, empty, isFloatingPoint, openSafetensors, saveSafetensors, scope } from '../tensor/index.ts';
+import type { JsonObject } from './fields.ts';
+
+const CONFIG = 'config.json';
+const WEIGHTS = 'model.safetensors';
+
+/** Where weights go and as what. */
+export interface LoadOptions {
+  /** float32 unless told; `'auto'` is the one that config.json names. */
+  dtype?: Dtype | 'auto';
+  /** `'cpu'` unless told. */
+  device?: Device;
+}
+
+/** How a model's checkpoints differ from its state dict. */
+export interface CheckpointRules {
+  /** Other names under which a file may have a tensor: the other name → the module's. */
+  readonly aliases: ReadonlyMap<string, string>;
+  /** Names that files of old versions carry for nothing. */
+  readonly ignored: RegExp;
+  /** Parameters that a float16 load keeps in float32. */
+  readonly float32: RegExp;
+}
+
+/**
+ * Reads a folder's config.json by `parse`.
+ * @throws FileError naming the file and the field that is not as expected
+ */
+export function readConfig<T>(directory: string, parse: (json: JsonObject) => T): T {
+  const file = path.join(directory, CONFIG);
+  try {
+    return parse(readJsonObject(file));
+  } catch (error) {
+    if (!(error instanceof ArgumentError)) throw error;
+    const { argument, expected, received } = error;
+    throw new FileError(file, `expected ${expected} for ${argument} but received ${received}`, { cause: error });
+  }
+}
+
+/** The dtype asked for; of `'auto'`, what config.json says. */
+export function resolveDtype(dtype: Dtype | 'auto' | undefined, config: JsonObject): Dtype {
+  if (dtype !== 'auto') return dtype ?? 'float32';
+  const named = config.dtype ?? config.torch_dtype ?? 'float32';
+  if (named === 'float32' || named === 'float16' || named === 'bfloat16' || named === 'float64') return named;
+  throw new ArgumentError('dtype', 'float32, float16, bfloat16 or float64', JSON.stringify(named));
+}
+
+/**
+ * Fills a module that was built on the meta device with the weights of a folder (or file), one parameter after the other, so that no more
+ * than a chunk of the file is in memory beside them.
+ * @throws StateDictError listing what is missing, unexpected or of another shape; SafetensorsError for a file that is none
+ */
+export function loadWeights(model: Module, source: string, rules: CheckpointRules, dtype: Dtype, device: Device = 'cpu'): void {
+  const own = model.stateDict();
+  const file = openSafetensors(source);
+  try {
+    const places = new Map<string, string>(); // name in the file → the module's
+    const unexpected: string[] = [];
+    const mismatched: string[] = [];
+    for (const name of file.names) {
+      const alias = rules.aliases.get(name);
+      const target = own.has(name) ? name : alias !== undefined && !file.has(alias) ? alias : undefined;
+      const shape = target === undefined ? undefined : own.get(target)?.shape;
+      if (target === undefined || shape === undefined) {
+        if (alias === undefined && !rules.ignored.test(name)) unexpected.push(name);
+        continue;
+      }
+      const stored = file.info(name).shape;
+      if (stored.join() !== shape.join()) mismatched.push(`${name} [${stored.join(', ')}] for [${shape.join(', ')}]`);
+      places.set(name, target);
+    }
+    const found = new Set(places.values());
+    const missing = [...own.keys()].filter((name) => !found.has(name));
+    if (missing.length + unexpected.length + mismatched.length > 0) {
+      throw new StateDictError(missing, unexpected, mismatched, file.path);
+    }
+    for (const [name, target] of places) {
+      const parameter = own.get(target) as Parameter;
+      const wanted = dtype === 'float16' && rules.float32.test(target) ? 'float32' : dtype;
+      scope(() =>
+        parameter.setData(empty(parameter.shape, { dtype: isFloatingPoint(parameter.dtype) ? wanted : parameter.dtype, device })),
+      );
+      file.copyInto(name, parameter);
+    }
+  } finally {
+    file.close();
+  }
+}
+
+/** Options of `savePretrained`. */
+export interface SavePretrainedOptions {
+  /** Splits the weights into files of at most so many bytes; one file unless told. */
+  maxShardBytes?: number;
+}
+
+/**
+ * Writes weights and JSON files (by name) into a folder, which is made where there is none. A new folder appears whole or not at all; in
+ * one that is there, every file is replaced at once, whole, and nothing is if something cannot be written.
+ * @throws FileError
+ */
+export function saveCheckpoint(
+  model: Module,
+  directory: string,
+  files: Readonly<Record<string, JsonObject>>,
+  options: SavePretrainedOptions = {},
+): void {
+  const target = path.resolve(directory);
+  if (fs.existsSync(target)) {
+    writeInto(model, target, files, options);
+    return;
+  }
+  const temporary = path.join(
+    path.dirname(target),
+    `.${path.basename(target)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`,
+  );
+  try {
+    attempt(directory, () => fs.mkdirSync(temporary, { recursive: true }));
+    writeInto(model, temporary, files, options);
+    attempt(directory, () => fs.renameSync(temporary, target));
+  } catch (error) {
+    fs.rmSync(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function writeInto(
+  model: Module,
+  folder: string,
+  files: Readonly<Record<string, JsonObject>>,
+  { maxShardBytes = Number.POSITIVE_INFINITY }: SavePretrainedOptions,
+): void {
+  const staged: ReturnType<typeof stageFile>[] = [];
+  try {
+    for (const [name, json] of Object.entries(files)) {
+      const text = Buffer.from(`${JSON.stringify(json, null, 2)}\n`);
+      staged.push(stageFile(path.join(folder, name), (write) => write(text)));
+    }
+    saveSafetensors(path.join(folder, WEIGHTS), model.stateDict(), { maxShardBytes });
+  } catch (error) {
+    for (const file of staged) file.discard();
+    throw error;
+  }
+  for (const file of staged) file.commit();
+}
+
+function attempt<T>(directory: string, step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    throw new FileError(directory, `cannot be written: ${reasonOf(error)}`, { cause: error });
+  }
+}
