@@ -1,0 +1,42 @@
+// `npm run demo`, `npm test`, `npm run bench`, `npm run build`: each works on a bare clone, and starts in seconds the second time.
+
+import path from 'node:path';
+import { buildWithCmake, compile, install, root, setup, show } from './steps.mjs';
+
+const [command, ...args] = process.argv.slice(2);
+process.chdir(root);
+
+const commands = {
+  async demo() {
+    prepare();
+    if (compile('tsconfig.examples.json') !== 0) process.exit(1);
+    return show(process.execPath, ['--expose-gc', path.join('build/examples/demo.js'), ...args]);
+  },
+  async bench() {
+    prepare();
+    return show(process.execPath, ['--expose-gc', 'bench/run.mjs', ...args]);
+  },
+  async build() {
+    install();
+    const types = compile('tsconfig.json');
+    if (args.join(' ') === '--with cmake') return buildWithCmake() || types;
+    setup();
+    return types;
+  },
+  async test() {
+    prepare();
+    return (await import('./test.mjs')).test(args);
+  },
+};
+
+function prepare() {
+  install();
+  if (compile('tsconfig.json') !== 0) process.exit(1);
+  setup();
+}
+
+if (!Object.hasOwn(commands, command)) {
+  console.error(`usage: node scripts/run.mjs ${Object.keys(commands).join('|')} [arguments]`);
+  process.exit(2);
+}
+process.exitCode = await commands[command]();

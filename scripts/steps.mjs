@@ -1,0 +1,92 @@
+// The steps that every command of run.mjs begins with, each skipped where nothing has changed. Plain Node without dependencies: the first
+// step is what installs them.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+
+export const root = path.dirname(import.meta.dirname);
+
+/** Runs a command in the root with its output shown, and returns its exit status. */
+export function show(command, args, options = {}) {
+  const { status, error, signal } = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
+  if (error) throw error;
+  return status ?? `killed by ${signal}`;
+}
+
+/** As `show`, but ends the program with the command's status where it fails. */
+export function must(what, command, args, options) {
+  const status = show(command, args, options);
+  if (status === 0) return;
+  console.error(`${what} failed (exit status ${status})`);
+  process.exit(typeof status === 'number' ? status : 1);
+}
+
+/** The script of a tool in node_modules. */
+export function tool(file) {
+  return path.join(root, 'node_modules', file);
+}
+
+/** Installs what package-lock.json says, unless exactly that is installed. */
+export function install() {
+  if (isInstalled()) return;
+  console.log('installing npm dependencies');
+  must('npm ci', 'npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund']);
+}
+
+function isInstalled() {
+  const installed = packagesIn('node_modules/.package-lock.json');
+  const wanted = packagesIn('package-lock.json');
+  return Object.entries(wanted).every(
+    ([name, entry]) => name === '' || entry.optional || entry.peer || installed[name]?.version === entry.version,
+  );
+}
+
+function packagesIn(file) {
+  try {
+    return JSON.parse(readFileSync(path.join(root, file), 'utf8')).packages;
+  } catch {
+    return {};
+  }
+}
+
+/** Compiles one of the TypeScript projects; the compiler itself skips what has not changed. */
+export function compile(project) {
+  return show(process.execPath, [tool('typescript/bin/tsc'), '-p', project]);
+}
+
+/** Finds or fetches libtorch and builds the addon with node-gyp. */
+export function setup() {
+  must('setup', process.execPath, ['dist/cli/main.js', 'setup']);
+}
+
+/** Builds the addon a second way, by cmake-js into a folder of its own, and loads it. Returns the exit status. */
+export function buildWithCmake() {
+  const out = path.join(root, 'build/cmake');
+  const script = `const { candidates } = await import('./dist/native/locate.js'); console.log(candidates().find(({ taken }) => taken).directory)`;
+  const located = spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: root, encoding: 'utf8' });
+  if (located.status !== 0) {
+    console.error(located.stderr);
+    return located.status;
+  }
+  const env = { ...process.env, LIBTORCH: located.stdout.trim() };
+  mkdirSync(out, { recursive: true });
+  const args = [
+    tool('cmake-js/bin/cmake-js'),
+    'compile',
+    '--out',
+    'build/cmake',
+    '--parallel',
+    process.env.JOBS ?? '2',
+    '--log-level',
+    'warn',
+  ];
+  return show(process.execPath, args, { env });
+}
+
+/** Removes prebuilt addons of a checkout, which would be preferred to what is built from changed sources. */
+export function discardPrebuilds() {
+  const folder = path.join(root, 'prebuilds');
+  if (!existsSync(folder)) return;
+  console.log('removing prebuilds/: they may not be what the sources are now');
+  rmSync(folder, { recursive: true });
+}
