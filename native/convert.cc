@@ -224,11 +224,17 @@ napi_value ToJs(napi_env env, c10::IntArrayRef values) {
   return result;
 }
 
+napi_value ToJs(Environment& environment, at::Tensor&& tensor) {
+  if (tensor.defined()) return ToJs(environment.env, environment.PutTensor(std::move(tensor)));
+  napi_value null;
+  napi_get_null(environment.env, &null);
+  return null;
+}
+
 napi_value ToJs(Environment& environment, c10::IValue&& value) {
   napi_env env = environment.env;
   if (value.isTensor()) {
-    at::Tensor tensor = std::move(value).toTensor();
-    if (tensor.defined()) return ToJs(env, environment.PutTensor(std::move(tensor)));
+    return ToJs(environment, std::move(value).toTensor());
   } else if (value.isInt()) {
     return ToJs(env, value.toInt());
   } else if (value.isSymInt()) {

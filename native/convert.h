@@ -57,6 +57,8 @@ napi_value ToJs(napi_env env, int64_t value);  // a BigInt where a number could 
 napi_value ToJs(napi_env env, double value);
 napi_value ToJs(napi_env env, const std::string& value);
 napi_value ToJs(napi_env env, c10::IntArrayRef values);
+/// A tensor's new handle; null for an undefined one.
+napi_value ToJs(Environment& environment, at::Tensor&& tensor);
 /// Tensors become handles (an undefined one null), lists arrays, devices strings, dtypes numbers.
 napi_value ToJs(Environment& environment, c10::IValue&& value);
 

@@ -6,94 +6,15 @@
 #include <sstream>
 
 #include "convert.h"
+#include "given.h"
+#include "schema.h"
+#include "typed.h"
 
 namespace blip2 {
 
 namespace {
 
 constexpr size_t kMostArguments = 32;
-
-// ---- reading a schema ------------------------------------------------------------------------------------------------------
-
-Kind ElementKind(const c10::TypePtr& type, const std::string& argument) {
-  switch (type->kind()) {
-    case c10::TypeKind::TensorType:
-      return Kind::kTensor;
-    case c10::TypeKind::NumberType:
-      return Kind::kScalar;
-    case c10::TypeKind::IntType:
-    case c10::TypeKind::SymIntType:
-      return Kind::kInt;
-    case c10::TypeKind::FloatType:
-    case c10::TypeKind::SymFloatType:
-      return Kind::kFloat;
-    case c10::TypeKind::BoolType:
-    case c10::TypeKind::SymBoolType:
-      return Kind::kBool;
-    case c10::TypeKind::StringType:
-      return Kind::kString;
-    case c10::TypeKind::ScalarTypeType:
-      return Kind::kDtype;
-    case c10::TypeKind::LayoutType:
-      return Kind::kLayout;
-    case c10::TypeKind::MemoryFormatType:
-      return Kind::kMemoryFormat;
-    case c10::TypeKind::DeviceObjType:
-      return Kind::kDevice;
-    case c10::TypeKind::GeneratorType:
-      return Kind::kGenerator;
-    default:
-      throw std::runtime_error("takes an argument " + argument + " of type " + type->repr_str() + ", which JavaScript has no form for");
-  }
-}
-
-Kind ListKind(Kind element, const std::string& argument) {
-  switch (element) {
-    case Kind::kTensor:
-      return Kind::kTensorList;
-    case Kind::kScalar:
-      return Kind::kScalarList;
-    case Kind::kInt:
-      return Kind::kIntList;
-    case Kind::kFloat:
-      return Kind::kFloatList;
-    case Kind::kBool:
-      return Kind::kBoolList;
-    case Kind::kString:
-      return Kind::kStringList;
-    default:
-      throw std::runtime_error("takes a list " + argument + " of a kind that JavaScript has no form for");
-  }
-}
-
-Parameter ReadParameter(const c10::Argument& argument) {
-  Parameter parameter;
-  parameter.name = argument.name();
-  parameter.optional = false;
-  parameter.expand = 0;
-  c10::TypePtr type = argument.real_type();
-  if (auto optional = type->cast<c10::OptionalType>()) {
-    parameter.optional = true;
-    type = optional->getElementType();
-  }
-  if (auto list = type->cast<c10::ListType>()) {
-    c10::TypePtr element = list->getElementType();
-    if (auto optional = element->cast<c10::OptionalType>()) {
-      if (ElementKind(optional->getElementType(), parameter.name) != Kind::kTensor) {
-        throw std::runtime_error("takes a list " + parameter.name + " of a kind that JavaScript has no form for");
-      }
-      parameter.kind = Kind::kOptionalTensorList;
-    } else {
-      parameter.kind = ListKind(ElementKind(element, parameter.name), parameter.name);
-    }
-    if (argument.N()) parameter.expand = *argument.N();
-  } else {
-    parameter.kind = ElementKind(type, parameter.name);
-  }
-  parameter.has_default = argument.default_value().has_value();
-  if (parameter.has_default) parameter.default_value = *argument.default_value();
-  return parameter;
-}
 
 // ---- converting arguments --------------------------------------------------------------------------------------------------
 
@@ -114,48 +35,31 @@ c10::MemoryFormat ToMemoryFormat(napi_env env, napi_value value, const char* arg
   throw ArgumentError(argument, "\"contiguous_format\", \"preserve_format\", \"channels_last\" or \"channels_last_3d\"", Describe(env, value));
 }
 
-template <typename T, typename Convert>
-c10::IValue ToList(napi_env env, napi_value value, const Parameter& parameter, const char* expected, Convert&& convert) {
-  const char* name = parameter.name.c_str();
+template <typename T, typename Read>
+c10::IValue ToList(const Given& given, size_t i, const char* expected, Read&& read) {
+  const auto& parameter = given.parameter(i);
   c10::List<T> list;
   if (parameter.expand > 0) {
     napi_valuetype type;
-    napi_typeof(env, value, &type);
+    napi_typeof(given.env(), given[i], &type);
     if (type == napi_number || type == napi_boolean) {
-      for (int32_t i = 0; i < parameter.expand; ++i) list.push_back(convert(value));
+      const T one = read(given[i]);
+      for (int32_t k = 0; k < parameter.expand; ++k) list.push_back(one);
       return list;
     }
   }
-  ForEachElement(env, value, name, expected, [&](napi_value element, uint32_t) { list.push_back(convert(element)); });
+  ForEachElement(given.env(), given[i], given.name(i), expected, [&](napi_value element, uint32_t) { list.push_back(read(element)); });
   return list;
 }
 
-c10::IValue Convert(Environment& environment, napi_value value, const Parameter& parameter) {
-  napi_env env = environment.env;
-  const char* name = parameter.name.c_str();
-  switch (parameter.kind) {
-    case Kind::kTensor: {
-      int32_t handle = 0;
-      if (napi_get_value_int32(env, value, &handle) == napi_ok) return environment.tensors.Get(handle, name);
-      break;
-    }
-    case Kind::kInt: {
-      double number = 0;
-      if (napi_get_value_double(env, value, &number) == napi_ok && number == static_cast<int32_t>(number)) {
-        return static_cast<int64_t>(number);
-      }
-      break;
-    }
-    default:
-      break;
-  }
-  if (IsNullish(env, value)) {
-    if (parameter.optional) return c10::IValue();
-    if (parameter.has_default) return parameter.default_value;
-  }
-  switch (parameter.kind) {
+c10::IValue Box(const Given& given, size_t i) {
+  if (const auto* value = given.Absent(i)) return *value;
+  napi_env env = given.env();
+  const char* name = given.name(i);
+  const napi_value value = given[i];
+  switch (given.parameter(i).kind) {
     case Kind::kTensor:
-      throw ArgumentError(name, "a tensor", Describe(env, value));
+      return given.Tensor(i);
     case Kind::kScalar:
       return ToScalar(env, value, name);
     case Kind::kInt:
@@ -175,14 +79,12 @@ c10::IValue Convert(Environment& environment, napi_value value, const Parameter&
     case Kind::kDevice:
       return ToDevice(env, value, name);
     case Kind::kGenerator:
-      return environment.generators.Get(ToHandle(env, value, name), name);
+      return given.environment.generators.Get(ToHandle(env, value, name), name);
     case Kind::kTensorList:
-      return ToList<at::Tensor>(env, value, parameter, "an array of tensors",
-                                [&](napi_value element) { return environment.tensors.Get(ToHandle(env, element, name), name); });
+      return ToList<at::Tensor>(given, i, "an array of tensors", [&](napi_value element) { return given.TensorIn(element, i); });
     case Kind::kOptionalTensorList:
-      return ToList<std::optional<at::Tensor>>(env, value, parameter, "an array of tensors and nulls", [&](napi_value element) {
-        if (IsNullish(env, element)) return std::optional<at::Tensor>();
-        return std::optional<at::Tensor>(environment.tensors.Get(ToHandle(env, element, name), name));
+      return ToList<std::optional<at::Tensor>>(given, i, "an array of tensors and nulls", [&](napi_value element) {
+        return IsNullish(env, element) ? std::nullopt : std::optional<at::Tensor>(given.TensorIn(element, i));
       });
     case Kind::kScalarList: {
       c10::impl::GenericList list(c10::NumberType::get());
@@ -190,131 +92,91 @@ c10::IValue Convert(Environment& environment, napi_value value, const Parameter&
                      [&](napi_value element, uint32_t) { list.push_back(ToScalar(env, element, name)); });
       return list;
     }
-    case Kind::kIntList:
-      return ToList<int64_t>(env, value, parameter, "an array of integers",
-                             [&](napi_value element) { return ToInt64(env, element, name); });
+    case Kind::kIntList: {
+      const Ints ints = given.IntList(i);
+      return c10::IValue(at::IntArrayRef(ints));
+    }
     case Kind::kFloatList:
-      return ToList<double>(env, value, parameter, "an array of numbers",
-                            [&](napi_value element) { return ToDouble(env, element, name); });
+      return ToList<double>(given, i, "an array of numbers", [&](napi_value element) { return ToDouble(env, element, name); });
     case Kind::kBoolList:
-      return ToList<bool>(env, value, parameter, "an array of booleans",
-                          [&](napi_value element) { return ToBool(env, element, name); });
+      return ToList<bool>(given, i, "an array of booleans", [&](napi_value element) { return ToBool(env, element, name); });
     case Kind::kStringList:
-      return ToList<std::string>(env, value, parameter, "an array of strings",
-                                 [&](napi_value element) { return ToString(env, element, name); });
+      return ToList<std::string>(given, i, "an array of strings", [&](napi_value element) { return ToString(env, element, name); });
   }
   throw std::runtime_error("unreachable argument kind");
 }
 
 // ---- calling ---------------------------------------------------------------------------------------------------------------
 
-// "add.Tensor(self: float32 [2, 3], other: float32 [4])", for error messages.
-std::string DescribeCall(Environment& environment, const Operator& op, const napi_value* values, size_t count) {
-  napi_env env = environment.env;
+// "add.Tensor(self: Float [2, 3], other: Float [4])", for error messages.
+std::string DescribeCall(const Given& given) {
   std::ostringstream out;
-  out << op.name << "(";
-  const size_t shown = std::min(count, op.parameters.size());
+  out << given.op.name << "(";
+  const size_t shown = std::min({given.count, given.op.parameters.size(), given.spread ? given.op.list + 1 : given.count});
   for (size_t i = 0; i < shown; ++i) {
-    const auto& parameter = op.parameters[i];
-    if (i > 0) out << ", ";
-    out << parameter.name << ": ";
-    int32_t handle = 0;
-    if (parameter.kind == Kind::kTensor && napi_get_value_int32(env, values[i], &handle) == napi_ok) {
-      try {
-        const auto& tensor = environment.tensors.Get(handle, "");
+    out << (i > 0 ? ", " : "") << given.name(i) << ": ";
+    try {
+      if (given.parameter(i).kind == Kind::kTensor && !IsNullish(given.env(), given[i])) {
+        const auto& tensor = given.Tensor(i);
         out << c10::toString(tensor.scalar_type()) << " " << tensor.sizes();
-      } catch (const std::exception&) {
-        out << "a freed tensor";
+        continue;
       }
-    } else if (parameter.kind == Kind::kIntList) {
-      try {
-        out << c10::IntArrayRef(ToInt64List(env, values[i], ""));
-      } catch (const std::exception&) {
-        out << Describe(env, values[i]);
+      if (given.parameter(i).kind == Kind::kIntList && given.Absent(i) == nullptr) {
+        out << at::IntArrayRef(given.IntList(i));
+        continue;
       }
-    } else {
-      out << Describe(env, values[i]);
+    } catch (const std::exception&) {
     }
+    out << (given.parameter(i).kind == Kind::kTensor ? "no live tensor" : Describe(given.env(), given[i]));
   }
   out << ")";
   return out.str();
 }
 
-// Runs the operator and leaves what it returns on the environment's stack.
-Operator* Run(Environment& environment, const napi_value* values, size_t count) {
-  napi_env env = environment.env;
-  int32_t id = -1;
-  if (count < 1 || napi_get_value_int32(env, values[0], &id) != napi_ok || id < 0 ||
-      static_cast<size_t>(id) >= environment.operators.size()) {
-    napi_throw_error(env, "ERR_ARGUMENT", "the first argument of a call is the number of an operator that was looked up");
-    return nullptr;
-  }
-  Operator& op = *environment.operators[id];
-  auto& stack = environment.stack;
-  stack.clear();
-  ++values;
-  --count;
-  try {
-    if (count > op.parameters.size()) {
-      throw ArgumentError("the call", "at most " + std::to_string(op.parameters.size()) + " arguments", std::to_string(count));
-    }
-    for (size_t i = 0; i < op.parameters.size(); ++i) {
-      const auto& parameter = op.parameters[i];
-      if (i < count) {
-        stack.push_back(Convert(environment, values[i], parameter));
-      } else if (parameter.has_default) {
-        stack.push_back(parameter.default_value);
-      } else if (parameter.optional) {
-        stack.emplace_back();
-      } else {
-        throw ArgumentError(parameter.name, "a value", "nothing");
-      }
-    }
-    op.handle.callBoxed(stack);
-    return &op;
-  } catch (...) {
-    stack.clear();
-    ThrowCurrent(env, op.name, DescribeCall(environment, op, values, count));
-    return nullptr;
-  }
+napi_value ResultsOf(Environment& environment, torch::jit::Stack& stack) {
+  if (stack.size() == 1) return ToJs(environment, std::move(stack[0]));
+  napi_value results;
+  napi_create_array_with_length(environment.env, stack.size(), &results);
+  for (size_t i = 0; i < stack.size(); ++i) napi_set_element(environment.env, results, i, ToJs(environment, std::move(stack[i])));
+  return results;
 }
 
+// What JavaScript calls: (number of the operator, …its arguments). With kSpread the operator's first `int[]` is given as the rest of
+// the arguments, which cost a tenth of an array's elements. Without kReturns nothing is returned: in-place and out variants return
+// what they were given.
+template <bool kSpread, bool kReturns>
 napi_value Call(napi_env env, napi_callback_info info) {
   size_t count = kMostArguments;
   napi_value values[kMostArguments];
   void* data = nullptr;
   napi_get_cb_info(env, info, &count, values, nullptr, &data);
   auto& environment = *static_cast<Environment*>(data);
-  Operator* op = Run(environment, values, std::min(count, kMostArguments));
-  if (op == nullptr) return nullptr;
-  auto& stack = environment.stack;
-  try {
-    napi_value result;
-    if (stack.size() == 1) {
-      result = ToJs(environment, std::move(stack[0]));
-    } else {
-      napi_create_array_with_length(env, stack.size(), &result);
-      for (size_t i = 0; i < stack.size(); ++i) napi_set_element(env, result, i, ToJs(environment, std::move(stack[i])));
-    }
-    stack.clear();
-    return result;
-  } catch (...) {
-    stack.clear();
-    ThrowCurrent(env, op->name, "");
+  int32_t id = -1;
+  if (count < 1 || napi_get_value_int32(env, values[0], &id) != napi_ok || id < 0 ||
+      static_cast<size_t>(id) >= environment.operators.size()) {
+    napi_throw_error(env, "ERR_ARGUMENT", "the first argument of a call is the number of an operator that was looked up");
     return nullptr;
   }
-}
-
-// For in-place and out variants: what they return is what they were given.
-napi_value CallInPlace(napi_env env, napi_callback_info info) {
-  size_t count = kMostArguments;
-  napi_value values[kMostArguments];
-  void* data = nullptr;
-  napi_get_cb_info(env, info, &count, values, nullptr, &data);
-  auto& environment = *static_cast<Environment*>(data);
-  Run(environment, values, std::min(count, kMostArguments));
-  environment.stack.clear();
-  return nullptr;
+  const Operator& op = *environment.operators[id];
+  auto& stack = environment.stack;
+  const Given given{environment, op, values + 1, std::min(count, kMostArguments) - 1, kSpread};
+  napi_value result = nullptr;
+  try {
+    const size_t most = kSpread ? kMostArguments - 1 : op.parameters.size();
+    if (count - 1 > most) throw ArgumentError("the call", "at most " + std::to_string(most) + " arguments", std::to_string(count - 1));
+    if (op.typed != nullptr) {
+      at::Tensor tensor = (*op.typed)(given);
+      if constexpr (kReturns) result = ToJs(environment, std::move(tensor));
+    } else {
+      for (size_t i = 0; i < op.parameters.size(); ++i) stack.push_back(Box(given, i));
+      op.handle.callBoxed(stack);
+      if constexpr (kReturns) result = ResultsOf(environment, stack);
+    }
+  } catch (...) {
+    ThrowCurrent(env, op.name, DescribeCall(given));
+  }
+  stack.clear();
+  return result;
 }
 
 // ---- looking up ------------------------------------------------------------------------------------------------------------
@@ -333,8 +195,7 @@ napi_value Lookup(napi_env env, napi_callback_info info) {
     const std::string overload = dot == std::string::npos ? "" : full.substr(dot + 1);
     const auto handle = c10::Dispatcher::singleton().findSchema({name, overload});
     if (!handle) throw ArgumentError("name", "the name of an operator of this libtorch, such as \"add.Tensor\"", "\"" + full + "\"");
-    auto op = std::make_unique<Operator>(Operator{full, *handle, {}});
-    for (const auto& argument : handle->schema().arguments()) op->parameters.push_back(ReadParameter(argument));
+    auto op = std::make_unique<Operator>(full, *handle);
     if (op->parameters.size() >= kMostArguments) throw std::runtime_error("takes more arguments than the bridge passes");
     environment.operators.push_back(std::move(op));
     return ToJs(env, static_cast<int32_t>(environment.operators.size() - 1));
@@ -378,9 +239,10 @@ napi_value Schema(napi_env env, napi_callback_info info) {
 void RegisterDispatch(napi_env env, napi_value exports) {
   Export(env, exports, "lookup", Lookup);
   Export(env, exports, "schema", Schema);
-  // The two hot functions carry their environment, which saves asking N-API for it at every call.
-  Export(env, exports, "call", Call, &EnvironmentOf(env));
-  Export(env, exports, "callInPlace", CallInPlace, &EnvironmentOf(env));
+  // The hot functions carry their environment, which saves asking N-API for it at every call.
+  Export(env, exports, "call", Call<false, true>, &EnvironmentOf(env));
+  Export(env, exports, "callSpread", Call<true, true>, &EnvironmentOf(env));
+  Export(env, exports, "callInPlace", Call<false, false>, &EnvironmentOf(env));
 }
 
 }  // namespace blip2

@@ -5,20 +5,16 @@
 #include <unordered_set>
 
 #include "convert.h"
-#include "dispatch.h"
+#include "schema.h"
+#include "typed.h"
 
 namespace blip2 {
 
 namespace {
 
-constexpr int64_t kReportStep = int64_t{8} << 20;
-
-// Storage counts for the handle that first shows it; a view shares its base's.
-int64_t OwnBytes(const at::Tensor& tensor) {
-  if (!tensor.defined() || !tensor.has_storage() || tensor.is_meta()) return 0;
-  const auto& storage = tensor.storage();
-  return storage.use_count() == 1 && storage.device_type() == c10::DeviceType::CPU ? static_cast<int64_t>(storage.nbytes()) : 0;
-}
+// V8 is told anew each time that this much came in: counting what is alive costs as much as a few hundred small operators.
+constexpr int64_t kReportStep = int64_t{32} << 20;
+constexpr int64_t kSmall = 1024;
 
 }  // namespace
 
@@ -32,37 +28,38 @@ Environment::~Environment() {
 }
 
 int32_t Environment::PutTensor(at::Tensor tensor) {
-  const int64_t bytes = OwnBytes(tensor);
-  if (bytes >= 1024) {
-    bytes_ += bytes;
-    if (bytes_ - reported_ > kReportStep) ReportExternalMemory();
+  const auto& storage = tensor.unsafeGetTensorImpl()->unsafe_storage();
+  if (storage && storage.use_count() == 1 && storage.nbytes() >= kSmall) {  // a view's storage has other users
+    fresh_ += static_cast<int64_t>(storage.nbytes());
   }
-  return tensors.Put(std::move(tensor));
-}
-
-void Environment::FreeTensor(int32_t handle) {
-  const at::Tensor tensor = tensors.Take(handle);
-  if (!tensor.defined() || tensor.use_count() != 1) return;
-  const int64_t bytes = OwnBytes(tensor);
-  if (bytes >= 1024) {
-    bytes_ -= bytes;
-    if (reported_ - bytes_ > kReportStep) ReportExternalMemory();
+  const int32_t handle = tensors.Put(std::move(tensor));
+  if (fresh_ > kReportStep) {
+    fresh_ = 0;
+    const int64_t bytes = Bytes();
+    int64_t total;
+    napi_adjust_external_memory(env, bytes - reported_, &total);
+    reported_ = bytes;
   }
+  return handle;
 }
 
-void Environment::ReportExternalMemory() {
-  int64_t total;
-  // Estimates may drift (storage shared and then let go elsewhere): never report less than nothing.
-  if (bytes_ < 0) bytes_ = 0;
-  napi_adjust_external_memory(env, bytes_ - reported_, &total);
-  reported_ = bytes_;
+int64_t Environment::Bytes() const {
+  std::unordered_set<const void*> seen;
+  int64_t bytes = 0;
+  tensors.ForEach([&](const at::Tensor& tensor) {
+    if (!tensor.has_storage() || tensor.is_meta()) return;
+    const auto* storage = tensor.storage().unsafeGetStorageImpl();
+    if (seen.insert(storage).second) bytes += static_cast<int64_t>(storage->nbytes());
+  });
+  return bytes;
 }
 
-void Environment::DrainPending() {
+void Environment::DrainPendingNow() {
   std::vector<napi_ref> references;
   {
     std::lock_guard<std::mutex> lock(pending->mutex);
     references.swap(pending->references);
+    pending->waiting = false;
   }
   for (napi_ref reference : references) napi_delete_reference(env, reference);
 }
@@ -85,19 +82,20 @@ napi_value Free(napi_env env, napi_callback_info info) {
   });
 }
 
+// freeMany(Int32Array, count): the handles in its first elements
 napi_value FreeMany(napi_env env, napi_callback_info info) {
   return Guard(env, "freeMany", [&]() -> napi_value {
-    Arguments args(env, info, 1);
+    Arguments args(env, info, 2);
     auto& environment = EnvironmentOf(env);
-    uint32_t length = 0;
-    napi_get_array_length(env, args[0], &length);
-    for (uint32_t i = 0; i < length; ++i) {
-      napi_value element;
-      int32_t handle = 0;
-      napi_get_element(env, args[0], i, &element);
-      napi_get_value_int32(env, element, &handle);
-      environment.FreeTensor(handle);
+    napi_typedarray_type type;
+    size_t length = 0;
+    void* data = nullptr;
+    if (napi_get_typedarray_info(env, args[0], &type, &length, &data, nullptr, nullptr) != napi_ok || type != napi_int32_array) {
+      throw ArgumentError("handles", "an Int32Array", Describe(env, args[0]));
     }
+    const int64_t count = ToInt64(env, args[1], "count");
+    if (count < 0 || static_cast<size_t>(count) > length) throw ArgumentError("count", "at most the array's length", std::to_string(count));
+    for (int64_t i = 0; i < count; ++i) environment.FreeTensor(static_cast<const int32_t*>(data)[i]);
     environment.DrainPending();
     return nullptr;
   });
@@ -165,18 +163,11 @@ napi_value StorageKey(napi_env env, napi_callback_info info) {
 // [live tensors, bytes of the storages they hold]; each storage counts once.
 napi_value Memory(napi_env env, napi_callback_info info) {
   return Guard(env, "memory", [&]() -> napi_value {
-    auto& environment = EnvironmentOf(env);
-    std::unordered_set<const void*> seen;
-    double bytes = 0;
-    environment.tensors.ForEach([&](const at::Tensor& tensor) {
-      if (!tensor.defined() || !tensor.has_storage() || tensor.is_meta()) return;
-      const auto* storage = tensor.storage().unsafeGetStorageImpl();
-      if (seen.insert(storage).second) bytes += static_cast<double>(storage->nbytes());
-    });
+    const auto& environment = EnvironmentOf(env);
     napi_value result;
     napi_create_array_with_length(env, 2, &result);
     napi_set_element(env, result, 0, ToJs(env, static_cast<double>(environment.tensors.live())));
-    napi_set_element(env, result, 1, ToJs(env, bytes));
+    napi_set_element(env, result, 1, ToJs(env, environment.Bytes()));
     return result;
   });
 }

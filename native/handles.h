@@ -7,6 +7,7 @@
 #include <ATen/core/stack.h>
 #include <node_api.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -84,11 +85,12 @@ class SlotTable {
 struct PendingReleases {
   std::mutex mutex;
   std::vector<napi_ref> references;
+  std::atomic<bool> waiting = false;
   bool closed = false;
 };
 
 struct Mapping;  // storage.cc
-struct Operator;  // dispatch.h
+struct Operator;  // schema.h
 
 /// All that one Node environment holds. Created by the addon's init, deleted when the environment ends.
 struct Environment {
@@ -104,13 +106,18 @@ struct Environment {
   std::shared_ptr<PendingReleases> pending = std::make_shared<PendingReleases>();
 
   int32_t PutTensor(at::Tensor tensor);
-  void FreeTensor(int32_t handle);
-  /// Tells V8 of the memory that tensors hold, in steps of some MiB: each telling costs more than a small operator.
-  void ReportExternalMemory();
-  void DrainPending();
+  void FreeTensor(int32_t handle) { tensors.Take(handle); }
+  /// The bytes of the storages that tensors hold, each counted once.
+  int64_t Bytes() const;
+  void DrainPending() {
+    if (pending->waiting.load(std::memory_order_relaxed)) DrainPendingNow();
+  }
 
  private:
-  int64_t bytes_ = 0, reported_ = 0;
+  void DrainPendingNow();
+
+  int64_t fresh_ = 0;     // bytes that came in since V8 was last told of the memory that tensors hold
+  int64_t reported_ = 0;  // what it was told
 };
 
 Environment& EnvironmentOf(napi_env env);

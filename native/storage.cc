@@ -117,7 +117,9 @@ napi_value WrapData(napi_env env, napi_callback_info info) {
     if (napi_create_reference(env, view.buffer, 1, &reference) != napi_ok) throw std::runtime_error("the ArrayBuffer cannot be referenced");
     auto release = [pending = environment.pending, reference](void*) {
       std::lock_guard<std::mutex> lock(pending->mutex);
-      if (!pending->closed) pending->references.push_back(reference);
+      if (pending->closed) return;
+      pending->references.push_back(reference);
+      pending->waiting = true;
     };
     at::Tensor tensor = at::from_blob(view.data, shape, std::move(release), at::TensorOptions().dtype(dtype));
     return ToJs(env, environment.PutTensor(std::move(tensor)));

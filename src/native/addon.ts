@@ -8,7 +8,8 @@ export interface Addon {
 
   // handles
   free(tensor: number): void;
-  freeMany(tensors: readonly number[]): void;
+  /** Frees the tensors whose handles are the first `count` elements. */
+  freeMany(tensors: Int32Array, count: number): void;
   /** A second handle of the same tensor. */
   alias(tensor: number): number;
   shape(tensor: number): number[];
@@ -27,6 +28,8 @@ export interface Addon {
   lookup(name: string): number;
   schema(operator: number): { schema: string; returns: string[]; writes: number[] };
   call(operator: number, ...values: readonly unknown[]): unknown;
+  /** The operator's first `int[]` is given as the rest of the values, which is faster than an array of them. */
+  callSpread(operator: number, ...values: readonly unknown[]): unknown;
   /** For in-place and out variants: returns nothing. */
   callInPlace(operator: number, ...values: readonly unknown[]): void;
 

@@ -39,6 +39,8 @@ export function handlesOf(tensors: readonly TensorBase[]): number[] {
 export abstract class TensorBase implements Owner {
   /** @internal The slot in the addon's table; 0 once freed. */
   handle: number;
+  /** @internal See lifetime.ts. */
+  net: { handle: number } | null = null;
   #shape: readonly number[] | undefined;
   #dtype: Dtype | undefined;
 

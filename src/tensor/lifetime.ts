@@ -1,38 +1,62 @@
 import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
 
-/** @internal What a scope tracks: an object that owns one slot of the addon's table. A freed one has handle 0. */
+/** @internal An object that owns one slot of the addon's table. A freed one has handle 0. */
 export interface Owner {
   handle: number;
+  /** Its entry in the garbage collector's net; null while a scope is to free it. */
+  net: { handle: number } | null;
 }
 
-interface Scope {
-  readonly made: Owner[];
-  kept: Set<Owner> | null;
-  readonly outer: Scope | null;
+// What the open scopes own, the innermost scope's last, from `base` on. One stack for all: scopes are synchronous, and each worker
+// thread has its own modules. Slots from `top` on are empty; the array keeps its length, which spares growing it again and again.
+const made: (Owner | null)[] = [];
+let top = 0;
+let base = -1; // outside of every scope
+
+// The net for what lives outside scopes. Collection waits for the event loop, so a synchronous loop wants a scope. An owner that is
+// freed by hand stays registered, since taking it out costs more than putting it in; its entry is emptied instead.
+const registry = new FinalizationRegistry<{ handle: number }>((entry) => {
+  if (entry.handle === 0) return;
+  if (doomed === 0) queueMicrotask(freeDoomed);
+  doom(entry.handle);
+});
+
+// Handles on their way to be freed, many in one call.
+let batch = new Int32Array(256);
+let doomed = 0;
+
+function doom(handle: number): void {
+  if (doomed === batch.length) {
+    const larger = new Int32Array(2 * batch.length);
+    larger.set(batch);
+    batch = larger;
+  }
+  batch[doomed++] = handle;
 }
 
-// The innermost scope. Module state suffices: a scope is synchronous, and each worker thread has its own modules.
-let current: Scope | null = null;
-
-// The net for what lives outside scopes. Collection waits for the event loop, so a synchronous loop wants a scope.
-const registry = new FinalizationRegistry<number>((handle) => addon.free(handle));
+function freeDoomed(): void {
+  const count = doomed;
+  doomed = 0;
+  if (count > 0) addon.freeMany(batch, count);
+}
 
 /** @internal Hands a new owner to the innermost scope, or else to the garbage collector. */
 export function track(owner: Owner): void {
-  if (current !== null) current.made.push(owner);
-  else registry.register(owner, owner.handle, owner);
+  if (base >= 0) made[top++] = owner;
+  else outlive(owner);
 }
 
-/** @internal For owners that no scope frees: parameters, which belong to their module. */
+/** @internal For owners that no scope frees, such as parameters: they are disposed of, or at last collected. */
 export function outlive(owner: Owner): void {
-  registry.register(owner, owner.handle, owner);
+  owner.net = { handle: owner.handle };
+  registry.register(owner, owner.net);
 }
 
 /** @internal Frees an owner now. */
 export function release(owner: Owner): void {
   if (owner.handle === 0) return;
-  registry.unregister(owner);
+  if (owner.net !== null) owner.net.handle = 0;
   addon.free(owner.handle);
   owner.handle = 0;
 }
@@ -43,74 +67,79 @@ export function setOwnerTest(test: typeof isOwner): void {
   isOwner = test;
 }
 
-function collect(value: unknown, into: Set<Owner>, depth: number): void {
-  if (typeof value !== 'object' || value === null) return;
-  if (isOwner(value)) {
-    into.add(value);
-  } else if (depth < 16) {
-    if (Array.isArray(value)) for (const element of value) collect(element, into, depth + 1);
-    else if (value instanceof Map || value instanceof Set) {
-      for (const element of value.values()) collect(element, into, depth + 1);
-    } else if (!ArrayBuffer.isView(value)) {
-      for (const element of Object.values(value)) collect(element, into, depth + 1);
+/** The owners in a value: in arrays, maps, sets and the fields of objects, however deep. */
+function ownersIn(root: object): Set<Owner> {
+  const owners = new Set<Owner>();
+  const seen = new Set<object>();
+  const waiting: object[] = [root];
+  const visit = (value: unknown): void => {
+    if (typeof value === 'object' && value !== null && !seen.has(value)) {
+      seen.add(value);
+      waiting.push(value);
     }
+  };
+  for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
+    if (isOwner(value)) owners.add(value);
+    else if (Array.isArray(value) || value instanceof Set) for (const element of value) visit(element);
+    else if (value instanceof Map) {
+      for (const [key, element] of value) {
+        visit(key);
+        visit(element);
+      }
+    } else if (!ArrayBuffer.isView(value)) for (const element of Object.values(value)) visit(element);
   }
+  return owners;
 }
 
 /**
- * Runs `body` and frees every tensor made in it, except those in what it returns (a tensor, or arrays, maps and objects that hold
- * some) and those given to {@link keep}. Scopes nest: what an inner one returns belongs to the outer one.
+ * Runs `body` and frees every tensor made in it, except those in what it returns (a tensor, or arrays, maps, sets and objects that hold
+ * some, however deep) and those given to {@link keep}. Scopes nest: what an inner one returns belongs to the outer one. When `body`
+ * throws, all are freed.
  *
- * @throws ArgumentError when `body` returns a Promise: what runs after an `await` would no longer be in the scope.
+ * @throws ArgumentError (`ERR_ASYNC_SCOPE`) when `body` returns a Promise: what runs after an `await` would no longer be in the scope.
  */
 export function scope<T>(body: () => T): T {
-  const outer = current;
-  const inner: Scope = { made: [], kept: null, outer };
-  current = inner;
-  const escaping = new Set<Owner>();
+  const outer = base;
+  base = top;
+  let escaping: Set<Owner> | null = null;
+  let single: unknown = null;
   try {
     const result = body();
     if (typeof result === 'object' && result !== null) {
-      if (typeof (result as { then?: unknown }).then === 'function') {
+      if (isOwner(result)) single = result;
+      else if (typeof (result as { then?: unknown }).then === 'function') {
         throw new ArgumentError('body', 'a synchronous function', 'one that returns a Promise', { code: 'ERR_ASYNC_SCOPE' });
-      }
-      collect(result, escaping, 0);
+      } else escaping = ownersIn(result);
     }
     return result;
   } finally {
-    current = outer;
-    end(inner, escaping);
+    end(outer, single, escaping);
   }
 }
 
-function end(inner: Scope, escaping: Set<Owner>): void {
-  const handles: number[] = [];
-  const { kept } = inner;
-  for (const owner of inner.made) {
-    if (owner.handle === 0) continue;
-    if (kept?.has(owner)) continue;
-    if (escaping.size > 0 && escaping.has(owner)) {
+/** Closes the innermost scope: frees what is its own and hands what escapes to the outer one. */
+function end(outer: number, single: unknown, escaping: Set<Owner> | null): void {
+  const start = base;
+  const stop = top;
+  base = outer;
+  top = start;
+  for (let i = start; i < stop; i++) {
+    const owner = made[i] as Owner;
+    made[i] = null;
+    if (owner.handle === 0 || owner.net !== null) continue; // disposed of, or kept
+    if (owner === single || escaping?.has(owner)) {
       track(owner);
     } else {
-      handles.push(owner.handle);
+      doom(owner.handle);
       owner.handle = 0;
     }
   }
-  if (handles.length > 0) addon.freeMany(handles);
+  freeDoomed();
 }
 
 /** Lets a tensor outlive every scope around this call; from then on it is the caller's to dispose of. Returns it. */
 export function keep<T extends Owner>(owner: T): T {
-  for (let at = current; at !== null; at = at.outer) {
-    if (at.made.includes(owner)) {
-      at.kept ??= new Set();
-      if (!at.kept.has(owner)) {
-        at.kept.add(owner);
-        registry.register(owner, owner.handle, owner);
-      }
-      break;
-    }
-  }
+  if (owner.net === null && owner.handle !== 0) outlive(owner);
   return owner;
 }
 
