@@ -1,4 +1,6 @@
 // B batch, Q queries a picture, N image tokens, L length of the ids, D width of the Q-Former, E of the language model, V vocabulary.
+
+import type { DecidedToken, Generated, GenerateOptions } from '../../generate/index.ts';
 import { ArgumentError, Blip2Error } from '../../native/errors.ts';
 import { building, initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { crossEntropy, scope, type Tensor } from '../../tensor/index.ts';
@@ -14,6 +16,7 @@ import { OptForCausalLM } from '../opt/model.ts';
 import { QFormerModel } from '../qformer/model.ts';
 import { VisionModel } from '../vision/eva/model.ts';
 import { type Blip2Config, blip2ConfigToJson, parseBlip2Config } from './config.ts';
+import { type GenerateInputs, generateText, streamText } from './generate.ts';
 import { generationConfigJson, generationRules } from './weights.ts';
 
 /** What {@link Blip2ForConditionalGeneration.forward} works on. */
@@ -160,6 +163,21 @@ export class Blip2ForConditionalGeneration extends Module {
       const words = this.languageModel.embed(inputIds);
       return words.maskedScatter(places.unsqueeze(-1), projected.to(words.dtype));
     });
+  }
+
+  /**
+   * Writes text about pictures; see {@link GenerateOptions}. Special tokens are the configuration's unless the options name them. The
+   * event loop gets a turn at every step, and `signal` stops it there.
+   * @returns ids with the prompt's, image tokens included, in front, as Hugging Face's `generate` gives them; the caller disposes of them
+   * @throws ArgumentError that names the wrong input or option
+   */
+  generate(inputs: GenerateInputs, options: GenerateOptions = {}): Promise<Generated> {
+    return generateText(this, inputs, options);
+  }
+
+  /** The same, token by token; not for beams. Yields what each step decided; returns what {@link generate} gives. */
+  stream(inputs: GenerateInputs, options: GenerateOptions = {}): AsyncGenerator<readonly DecidedToken[], Generated, void> {
+    return streamText(this, inputs, options);
   }
 
   #imageFeatures(pixelValues: Tensor, interpolatePosEncoding = false): ImageFeatures {

@@ -1,0 +1,77 @@
+import { type DecidedToken, type Generated, type GenerateOptions, generate, streamTokens } from '../../generate/index.ts';
+import { ArgumentError } from '../../native/errors.ts';
+import { cat, full, inferenceMode, keep, scope, type Tensor } from '../../tensor/index.ts';
+import { OptDecoding } from '../opt/decode.ts';
+import type { Blip2ForConditionalGeneration } from './model.ts';
+
+/** What text is generated from. B pictures, Q queries a picture, P prompt length. */
+export interface GenerateInputs {
+  /** Normalised pictures `[B, 3, H, W]`. */
+  pixelValues: Tensor;
+  /** `[B, P]`: Q image tokens in each row, then the prompt, padded on the left. Image tokens and the first token (BOS) unless given. */
+  inputIds?: Tensor | undefined;
+  /** `[B, P]`, 0 at padding; none where there is none. */
+  attentionMask?: Tensor | undefined;
+  /** Takes pictures of another size than the tower's own. */
+  interpolatePosEncoding?: boolean | undefined;
+}
+
+interface Prepared {
+  decoding: OptDecoding;
+  inputIds: Tensor;
+  options: GenerateOptions;
+}
+
+/** Encodes pictures and prompt once, whatever the number of beams, and fills in the configuration's special tokens. */
+function prepare(model: Blip2ForConditionalGeneration, inputs: GenerateInputs, options: GenerateOptions): Prepared {
+  return inferenceMode(() =>
+    scope(() => {
+      const { textConfig } = model.config;
+      const { pixelValues, interpolatePosEncoding } = inputs;
+      const projected = model.encodeImages(pixelValues, { interpolatePosEncoding });
+      const bosTokenId = options.bosTokenId ?? textConfig.bosTokenId;
+      const inputIds = inputs.inputIds?.alias() ?? imagePrompt(model, projected, bosTokenId);
+      const embedded = model.embedPrompt(inputIds, projected);
+      const decoding = new OptDecoding(model.languageModel, embedded, inputs.attentionMask ?? null);
+      const { eosTokenId, padTokenId } = textConfig;
+      return { decoding, inputIds: keep(inputIds), options: { eosTokenId, padTokenId, ...options } };
+    }),
+  );
+}
+
+/** A row of Q image tokens and the first token for each picture. */
+function imagePrompt(model: Blip2ForConditionalGeneration, projected: Tensor, bosTokenId: number | null): Tensor {
+  if (bosTokenId === null) throw new ArgumentError('inputIds', 'a prompt, as the configuration has no first token', 'none');
+  const [batch, queries] = projected.shape as readonly [number, number];
+  const of = { dtype: 'int64', device: projected.device } as const;
+  // Without an image token in the configuration, embedPrompt says so.
+  return cat([full([batch, queries], model.config.imageTokenIndex ?? 0, of), full([batch, 1], bosTokenId, of)], 1);
+}
+
+/** See {@link Blip2ForConditionalGeneration.generate}. */
+export async function generateText(
+  model: Blip2ForConditionalGeneration,
+  inputs: GenerateInputs,
+  options: GenerateOptions,
+): Promise<Generated> {
+  const prepared = prepare(model, inputs, options);
+  try {
+    return await generate(prepared.decoding, prepared, prepared.options);
+  } finally {
+    prepared.inputIds.dispose();
+  }
+}
+
+/** See {@link Blip2ForConditionalGeneration.stream}. */
+export async function* streamText(
+  model: Blip2ForConditionalGeneration,
+  inputs: GenerateInputs,
+  options: GenerateOptions,
+): AsyncGenerator<readonly DecidedToken[], Generated, void> {
+  const prepared = prepare(model, inputs, options);
+  try {
+    return yield* streamTokens(prepared.decoding, prepared, prepared.options);
+  } finally {
+    prepared.inputIds.dispose();
+  }
+}
