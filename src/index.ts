@@ -1,3 +1,5 @@
+export * from './data/index.ts';
+export * from './generate/index.ts';
 export * from './native/errors.ts';
 export * from './nn/index.ts';
 export * from './optim/index.ts';

@@ -1,0 +1,82 @@
+import sharp, { type OutputInfo } from 'sharp';
+import { ArgumentError } from '../../native/errors.ts';
+import { reasonOf } from '../../native/files.ts';
+import { fromTypedArray, scope, type Tensor, wrapTypedArray } from '../../tensor/index.ts';
+import { ImageError } from './error.ts';
+import { type Encoded, type ImageSource, isRawImage, type RawImage, readEncoded } from './source.ts';
+
+/** Options of {@link loadImage}. */
+export interface LoadImageOptions {
+  /** Turn the picture as its EXIF orientation says, which is what a viewer shows; true unless told. */
+  applyOrientation?: boolean;
+  /** The most pixels that a picture may have, which bounds the memory it takes; 178,956,970 unless told. */
+  limitInputPixels?: number;
+}
+
+/** Three bytes a pixel stay below half a gigabyte; the same bound beyond which Pillow refuses a picture. */
+const LIMIT_INPUT_PIXELS = 178_956_970;
+
+/**
+ * Decodes a picture to a uint8 tensor `[3, H, W]`, RGB. Alpha is dropped, not composited; grey becomes RGB; of an animation it is the
+ * first frame. Colour profiles are ignored, as BLIP-2's own pipelines do. The tensor is a view of rows of RGB pixels (channels last),
+ * which is what the resizing kernels are fastest on. Decoding runs on the threads of sharp.
+ *
+ * @throws ImageError (naming the file) for what is no picture, is cut off, or has more pixels than `limitInputPixels`.
+ * @throws ArgumentError for pixels whose size does not fit their data, or a source that is none.
+ */
+export async function loadImage(source: ImageSource, options: LoadImageOptions = {}): Promise<Tensor> {
+  const { applyOrientation = true, limitInputPixels = LIMIT_INPUT_PIXELS } = options;
+  if (!(limitInputPixels > 0)) throw new ArgumentError('limitInputPixels', 'a number above 0', String(limitInputPixels));
+  if (isRawImage(source)) return fromPixels(source);
+  const encoded = await readEncoded(source);
+  const { data, info } = await decode(encoded, applyOrientation, limitInputPixels);
+  using rows = wrapTypedArray(data, [info.height, info.width, info.channels]);
+  return rows.permute(2, 0, 1);
+}
+
+async function decode(
+  { bytes, name }: Encoded,
+  autoOrient: boolean,
+  limitInputPixels: number,
+): Promise<{ data: Uint8Array; info: OutputInfo }> {
+  try {
+    const decoded = await sharp(bytes, { autoOrient, limitInputPixels, failOn: 'error', ignoreIcc: true, sequentialRead: true })
+      .toColourspace('srgb')
+      .removeAlpha()
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    if (decoded.info.channels !== 3)
+      throw new ImageError(name, `expected a picture of RGB or grey but it has ${decoded.info.channels} channels`);
+    return decoded;
+  } catch (error) {
+    if (error instanceof ImageError) throw error;
+    const reason = reasonOf(error);
+    const problem = reason.includes('exceeds pixel limit')
+      ? `has more than ${limitInputPixels} pixels`
+      : `cannot be decoded: ${reason}`;
+    throw new ImageError(name, problem, { cause: error });
+  }
+}
+
+/** A copy of the given pixels as `[3, H, W]`. */
+function fromPixels({ data, width, height, channels }: RawImage): Tensor {
+  const count = channels ?? data.length / (width * height);
+  for (const [name, size, most] of [
+    ['width', width, 2 ** 31],
+    ['height', height, 2 ** 31],
+    ['channels', count, 4],
+  ] as const) {
+    if (!Number.isInteger(size) || size < 1 || size > most)
+      throw new ArgumentError(name, `a whole number from 1 to ${most}`, String(size));
+  }
+  if (!(ArrayBuffer.isView(data) && data.BYTES_PER_ELEMENT === 1)) throw new ArgumentError('data', 'bytes', typeof data);
+  const expected = width * height * count;
+  if (data.length !== expected) {
+    throw new ArgumentError('data', `${expected} bytes, as width, height and channels say`, `${data.length} bytes`);
+  }
+  return scope(() => {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);
+    const planes = fromTypedArray(bytes, [height, width, count]).permute(2, 0, 1);
+    return count < 3 ? planes.narrow(0, 0, 1).expand(3, height, width) : planes.narrow(0, 0, 3);
+  });
+}

@@ -1,0 +1,201 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { ArgumentError, FileError } from '../../native/errors.ts';
+import { type Json, readJsonObject } from '../../native/files.ts';
+import { empty, noGrad, scope, Tensor, tensor, upsampleBicubicAntialiased } from '../../tensor/index.ts';
+import { type Colour, FileFields } from '../fields.ts';
+import { type LoadImageOptions, loadImage } from './load.ts';
+import type { ImageSource } from './source.ts';
+
+/** How pictures become what the vision tower reads; Hugging Face's `preprocessor_config.json`. */
+export interface ImageProcessorConfig {
+  readonly doResize: boolean;
+  readonly size: { readonly height: number; readonly width: number };
+  readonly doRescale: boolean;
+  readonly rescaleFactor: number;
+  readonly doNormalize: boolean;
+  readonly imageMean: Colour;
+  readonly imageStd: Colour;
+}
+
+/** The defaults of Hugging Face's `BlipImageProcessor`: 384 pixels square, CLIP's mean and deviation. Released BLIP-2 models say 224 or 364. */
+export const imageProcessorDefaults: ImageProcessorConfig = {
+  doResize: true,
+  size: { height: 384, width: 384 },
+  doRescale: true,
+  rescaleFactor: 1 / 255,
+  doNormalize: true,
+  imageMean: [0.48145466, 0.4578275, 0.40821073],
+  imageStd: [0.26862954, 0.26130258, 0.27577711],
+};
+
+const BICUBIC = 3;
+
+/** Decodes, resizes and normalises pictures as Hugging Face's `BlipImageProcessor` does. */
+export class ImageProcessor {
+  readonly config: ImageProcessorConfig;
+
+  constructor(config: Partial<ImageProcessorConfig> = {}) {
+    const merged = { ...imageProcessorDefaults, ...config };
+    for (const side of ['height', 'width'] as const) {
+      const size = merged.size[side];
+      if (!Number.isInteger(size) || size < 1 || size > 16384) {
+        throw new ArgumentError(`size.${side}`, 'a whole number from 1 to 16384', String(size));
+      }
+    }
+    this.config = merged;
+  }
+
+  /**
+   * Reads `preprocessor_config.json`, or the `image_processor` of `processor_config.json`, in a checkpoint's folder; fields that are absent
+   * take their defaults.
+   *
+   * @throws FileError when neither is there, or one says what is not supported (another filter than bicubic, cropping, padding).
+   */
+  static fromPretrained(folder: string): ImageProcessor {
+    const file = path.join(folder, 'preprocessor_config.json');
+    if (fs.existsSync(file)) return ImageProcessor.fromFields(new FileFields(file, readJsonObject(file)));
+    const whole = path.join(folder, 'processor_config.json');
+    const fields = fs.existsSync(whole) ? new FileFields(whole, readJsonObject(whole)).child('image_processor') : undefined;
+    if (fields === undefined) throw new FileError(folder, 'expected preprocessor_config.json in the folder');
+    return ImageProcessor.fromFields(fields);
+  }
+
+  /** @internal */
+  static fromFields(fields: FileFields): ImageProcessor {
+    const resample = fields.whole('resample', 0) ?? BICUBIC;
+    if (resample !== BICUBIC) throw fields.refusal('resample', `${BICUBIC} (bicubic)`);
+    for (const step of ['do_center_crop', 'do_pad']) if (fields.flag(step, false)) throw fields.refusal(step, 'false');
+    const defaults = imageProcessorDefaults;
+    const imageStd = fields.colour('image_std', defaults.imageStd);
+    if (imageStd.some((value) => value <= 0)) throw fields.refusal('image_std', 'three numbers above 0');
+    return new ImageProcessor({
+      doResize: fields.flag('do_resize', defaults.doResize),
+      size: readSize(fields),
+      doRescale: fields.flag('do_rescale', defaults.doRescale),
+      rescaleFactor: fields.positive('rescale_factor', defaults.rescaleFactor),
+      doNormalize: fields.flag('do_normalize', defaults.doNormalize),
+      imageMean: fields.colour('image_mean', defaults.imageMean),
+      imageStd,
+    });
+  }
+
+  /** The configuration under Hugging Face's names, as `preprocessor_config.json` has it. */
+  toJSON(): { readonly [key: string]: Json } {
+    const { doResize, size, doRescale, rescaleFactor, doNormalize, imageMean, imageStd } = this.config;
+    return {
+      do_convert_rgb: true,
+      do_normalize: doNormalize,
+      do_rescale: doRescale,
+      do_resize: doResize,
+      image_mean: imageMean,
+      image_processor_type: 'BlipImageProcessor',
+      image_std: imageStd,
+      resample: BICUBIC,
+      rescale_factor: rescaleFactor,
+      size: { height: size.height, width: size.width },
+    };
+  }
+
+  /**
+   * Pictures to `pixelValues` `[B, 3, S, S]`, float32 on the CPU: (x · rescale − mean) / std of the resized pixels. A tensor
+   * among them is taken as uint8 `[3, H, W]`. Decoding runs in parallel on other threads, a few pictures at a time, so that no more
+   * than these are in memory at their full size.
+   *
+   * @throws ImageError for a picture that cannot be decoded.
+   */
+  async preprocess(
+    images: ImageSource | Tensor | readonly (ImageSource | Tensor)[],
+    options: LoadImageOptions = {},
+  ): Promise<Tensor> {
+    const list = Array.isArray(images) ? (images as readonly (ImageSource | Tensor)[]) : [images as ImageSource | Tensor];
+    if (list.length === 0) throw new ArgumentError('images', 'at least one picture', 'none');
+    const { height, width } = this.config.size;
+    let out = this.config.doResize ? empty([list.length, 3, height, width]) : undefined;
+    try {
+      await inParallel(list, async (image, i) => {
+        const pixels = image instanceof Tensor ? image : await loadImage(image, options);
+        try {
+          out ??= empty([list.length, ...pixels.shape]);
+          this.#write(pixels, out, i);
+        } finally {
+          if (pixels !== image) pixels.dispose();
+        }
+      });
+      this.#normalise(out as Tensor);
+    } catch (error) {
+      out?.dispose();
+      throw error;
+    }
+    return out as Tensor;
+  }
+
+  /** Pixels uint8 `[3, H, W]`, resized to `[3, S, S]`: antialiased bicubic, rounded and clamped to bytes. */
+  resize(pixels: Tensor): Tensor {
+    if (pixels.dtype !== 'uint8' || pixels.ndim !== 3 || pixels.size(0) !== 3 || pixels.numel === 0) {
+      throw new ArgumentError('pixels', 'uint8 of shape [3, H, W]', `${pixels.dtype} of shape [${pixels.shape.join(', ')}]`);
+    }
+    const { height, width } = this.config.size;
+    if (pixels.size(1) === height && pixels.size(2) === width) return pixels;
+    return scope(() => upsampleBicubicAntialiased(pixels.unsqueeze(0), [height, width]).squeeze(0));
+  }
+
+  #write(pixels: Tensor, out: Tensor, i: number): void {
+    scope(() => {
+      const resized = this.config.doResize ? this.resize(pixels) : pixels;
+      const place = out.select(0, i);
+      if (place.shape.some((size, d) => size !== resized.shape[d])) {
+        throw new ArgumentError(`images[${i}]`, `the size [${place.shape}] of the others`, `[${resized.shape}]`);
+      }
+      // Planes first: to turn pixels into planes is cheap on bytes, less so together with the conversion to floats.
+      place.copy_(resized.contiguous());
+    });
+  }
+
+  // The order of operations, in float32, is Hugging Face's: mean and deviation are scaled instead of the pixels.
+  #normalise(values: Tensor): void {
+    const { doRescale, rescaleFactor, doNormalize, imageMean, imageStd } = this.config;
+    noGrad(() =>
+      scope(() => {
+        if (doNormalize) {
+          const scale = doRescale ? Math.fround(1 / rescaleFactor) : 1;
+          const perColour = (colour: Colour): Tensor =>
+            tensor(colour.map((value) => Math.fround(Math.fround(value) * scale))).view(3, 1, 1);
+          values.sub_(perColour(imageMean)).div_(perColour(imageStd));
+        } else if (doRescale) values.mul_(rescaleFactor);
+      }),
+    );
+  }
+}
+
+function readSize(fields: FileFields): { height: number; width: number } {
+  const size = fields.raw('size');
+  if (size === undefined) return imageProcessorDefaults.size;
+  if (typeof size === 'number') {
+    const side = fields.whole('size', 1) as number;
+    return { height: side, width: side };
+  }
+  const inner = fields.child('size') as FileFields;
+  const [height, width] = [inner.whole('height', 1), inner.whole('width', 1)];
+  if (height === undefined || width === undefined) throw fields.refusal('size', 'a number or { height, width }');
+  return { height, width };
+}
+
+/** Runs `work` on every item, a few at a time; the first failure is the result, once those that run have ended. */
+async function inParallel<T>(items: readonly T[], work: (item: T, i: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  let failure: { error: unknown } | undefined;
+  const worker = async (): Promise<void> => {
+    while (next < items.length && failure === undefined) {
+      const i = next++;
+      try {
+        await work(items[i] as T, i);
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(items.length, os.availableParallelism() + 1) }, worker));
+  if (failure !== undefined) throw failure.error;
+}
