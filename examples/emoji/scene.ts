@@ -101,7 +101,8 @@ export function caption({ size, concept, place, colour }: Description): string {
   return `${article(size)} ${size} ${concept} in the ${place} on ${article(colour)} ${colour} background`;
 }
 
-function article(word: string): 'a' | 'an' {
+/** `a`, or `an` before a vowel. */
+export function article(word: string): 'a' | 'an' {
   return /^[aeiou]/.test(word) ? 'an' : 'a';
 }
 
