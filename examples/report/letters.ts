@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { type Font, parse } from 'opentype.js';
+import opentype, { type Font } from 'opentype.js';
 
 const require = createRequire(import.meta.url);
 
@@ -15,7 +15,7 @@ export class Letters {
   static async load(weight: 'regular' | 'bold' = 'regular'): Promise<Letters> {
     const file = require.resolve(`@fontsource/lato/files/lato-latin-${weight === 'bold' ? 700 : 400}-normal.woff`);
     const { buffer, byteOffset, byteLength } = await readFile(file);
-    return new Letters(parse(buffer.slice(byteOffset, byteOffset + byteLength)));
+    return new Letters(opentype.parse(buffer.slice(byteOffset, byteOffset + byteLength)));
   }
 
   /** Pixels that the text takes from left to right at a font size. */

@@ -3,6 +3,7 @@ import { concepts } from '../../examples/emoji/concepts.ts';
 import { EmojiScenes } from '../../examples/emoji/dataset.ts';
 import type { Description } from '../../examples/emoji/scene.ts';
 import { figuresOf } from '../../examples/report/figures.ts';
+import { Letters } from '../../examples/report/letters.ts';
 import { reportPage } from '../../examples/report/page.ts';
 import { marked, type Report, samples } from '../../examples/report/result.ts';
 import { contactSheet, sheetSize } from '../../examples/report/sheet.ts';
@@ -34,6 +35,13 @@ test('figures count what is wholly right and each attribute', () => {
 test('the words that the true caption does not have are marked', () => {
   const words = marked({ caption: 'a small crab in the top left', given: 'a small key in the bottom left' });
   expect(words.filter(({ right }) => !right).map(({ word }) => word)).toEqual(['key', 'bottom']);
+});
+
+test('lettering is paths of numbers alone, at every place', async () => {
+  const letters = await Letters.load('bold');
+  const text = 'the quick brown fox, jumps over: 0123456789 lazy-dogs %';
+  for (let x = 0; x < 50; x++) expect(letters.path(text, x, 20 + x, 17, '#000')).toMatch(/ d="[MLQCZ0-9. -]+"\/>$/);
+  expect(letters.width(text, 34)).toBeCloseTo(2 * letters.width(text, 17), 6);
 });
 
 test('the contact sheet is a PNG of the size told, with pictures and lettering on it', async () => {
