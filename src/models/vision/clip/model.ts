@@ -1,6 +1,7 @@
 // B batch, N image tokens (1 + patches), D hidden, H heads, E = D / H.
 import {
   attention,
+  building,
   Conv2d,
   Embedding,
   initNormal,
@@ -11,10 +12,12 @@ import {
   parameter,
 } from '../../../nn/index.ts';
 import { cat, scope, type Tensor } from '../../../tensor/index.ts';
+import { type LoadOptions, loadWeights, readConfig, resolveDtype } from '../../checkpoint.ts';
 import { runLayers } from '../layers.ts';
 import { Mlp } from '../mlp.ts';
 import { checkPixels, interpolatePositions, type VisionOptions } from '../pixels.ts';
-import type { ClipVisionConfig } from './config.ts';
+import { type ClipVisionConfig, parseClipVisionConfig } from './config.ts';
+import { clipRules } from './weights.ts';
 
 /** Patches (without bias), the class token in front, and their positions: pictures `[B, 3, H, W]` → `[B, N, D]`. */
 export class ClipEmbeddings extends Module {
@@ -133,6 +136,21 @@ export class ClipVisionModel extends Module {
     this.embeddings = new ClipEmbeddings(config);
     this.preLayrnorm = new LayerNorm(config.hiddenSize, { eps: config.layerNormEps });
     this.encoder = new ClipEncoder(config);
+  }
+
+  /**
+   * Reads a folder that Hugging Face's `CLIPVisionModel` or whole `CLIPModel` was saved in; what does not run here is not read. The model
+   * is in evaluation mode.
+   * @throws FileError for a file that is missing or not as expected; StateDictError where weights and configuration do not fit
+   */
+  static fromPretrained(directory: string, options: LoadOptions = {}): ClipVisionModel {
+    const [config, dtype] = readConfig(directory, (json) => {
+      const vision = json.model_type === 'clip' ? json.vision_config : json;
+      return [parseClipVisionConfig(vision ?? {}), resolveDtype(options.dtype, json)] as const;
+    });
+    const model = building({ device: 'meta', dtype: 'float32' }, () => new ClipVisionModel(config));
+    loadWeights(model, directory, clipRules(config, model.stateDict().keys()), dtype, options.device);
+    return model.eval();
   }
 
   /**
