@@ -1,5 +1,5 @@
 import { addon } from '../native/load.ts';
-import { call, native, operator } from './dispatch.ts';
+import { call, callSpread, native, operator } from './dispatch.ts';
 import { type Dtype, dtypeName } from './dtype.ts';
 import { type Owner, release, setOwnerTest, track } from './lifetime.ts';
 import type { Tensor } from './tensor.ts';
@@ -8,14 +8,14 @@ import type { Tensor } from './tensor.ts';
 export type Device = 'cpu' | 'meta' | 'cuda' | `cuda:${number}`;
 
 /** What `new Tensor` is at run time; set by tensor.ts, below which the operator files lie. */
-let make: (handle: number) => Tensor;
-export function setTensorConstructor(construct: (handle: number) => Tensor): void {
-  make = construct;
+let Bare: new (handle: number) => Tensor;
+export function setTensorConstructor(bare: typeof Bare): void {
+  Bare = bare;
 }
 
 /** @internal A tensor object of a handle that the addon just gave; the innermost scope, or else the garbage collector, owns it. */
 export function wrap(handle: number): Tensor {
-  const tensor = make(handle);
+  const tensor = new Bare(handle);
   track(tensor);
   return tensor;
 }
@@ -30,30 +30,45 @@ export function run(op: number, ...values: readonly unknown[]): Tensor {
   return wrap(call(op, ...values));
 }
 
+/** @internal The same, with the operator's first list of integers as the rest of the values. */
+export function runSpread(op: number, ...values: readonly unknown[]): Tensor {
+  return wrap(callSpread(op, ...values));
+}
+
 /** @internal The handles of a list of tensors. */
 export function handlesOf(tensors: readonly TensorBase[]): number[] {
   return tensors.map((tensor) => tensor.handle);
 }
 
+/** @internal Gives a new tensor object its fields. */
+export function initialise(tensor: TensorBase, handle: number): void {
+  tensor.handle = handle;
+  tensor.net = null;
+  tensor.knownShape = null;
+  tensor.knownDtype = null;
+}
+
 /** What a tensor is, without its operators: handle, dtype, shape, device, lifetime. */
 export abstract class TensorBase implements Owner {
   /** @internal The slot in the addon's table; 0 once freed. */
-  handle: number;
+  declare handle: number;
   /** @internal See lifetime.ts. */
-  net: { handle: number } | null = null;
-  #shape: readonly number[] | undefined;
-  #dtype: Dtype | undefined;
+  declare net: { handle: number } | null;
+  /** @internal */
+  declare knownShape: readonly number[] | null;
+  /** @internal */
+  declare knownDtype: Dtype | null;
 
   /** @internal */
   constructor(handle: number) {
-    this.handle = handle;
+    initialise(this, handle);
   }
 
   /** Sizes, outermost first. */
   get shape(): readonly number[] {
     if (this.handle === 0) return native(() => addon.shape(0));
-    this.#shape ??= native(() => addon.shape(this.handle));
-    return this.#shape;
+    this.knownShape ??= native(() => addon.shape(this.handle));
+    return this.knownShape;
   }
 
   /** Number of dimensions. */
@@ -74,8 +89,8 @@ export abstract class TensorBase implements Owner {
 
   get dtype(): Dtype {
     if (this.handle === 0) native(() => addon.dtype(0));
-    this.#dtype ??= dtypeName(native(() => addon.dtype(this.handle)));
-    return this.#dtype;
+    this.knownDtype ??= dtypeName(native(() => addon.dtype(this.handle)));
+    return this.knownDtype;
   }
 
   get device(): Device {
@@ -98,8 +113,8 @@ export abstract class TensorBase implements Owner {
 
   /** @internal Forgets what is cached, after something changed the tensor under its handle. */
   refresh(): void {
-    this.#shape = undefined;
-    this.#dtype = undefined;
+    this.knownShape = null;
+    this.knownDtype = null;
   }
 
   /** Frees the tensor now. Doing it twice is harmless; using the tensor afterwards is a {@link TensorFreedError}. */

@@ -19,6 +19,15 @@ export function call(op: number, ...values: readonly unknown[]): number {
   }
 }
 
+/** @internal The same, with the operator's first list of integers as the rest of the values: faster than an array of them. */
+export function callSpread(op: number, ...values: readonly unknown[]): number {
+  try {
+    return addon.callSpread(op, ...values) as number;
+  } catch (error) {
+    throw typedError(error);
+  }
+}
+
 /** @internal Calls an operator that returns several values, a list, or something that is no tensor. */
 export function callMany<T = number[]>(op: number, ...values: readonly unknown[]): T {
   try {

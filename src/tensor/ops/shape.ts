@@ -1,5 +1,5 @@
 import { addon } from '../../native/load.ts';
-import { handlesOf, run, TensorBase, wrap, wrapAll } from '../base.ts';
+import { handlesOf, run, runSpread, TensorBase, wrap, wrapAll } from '../base.ts';
 import { call, callInPlace, callMany, native, operator } from '../dispatch.ts';
 import type { Tensor } from '../tensor.ts';
 import { Reduction } from './reduction.ts';
@@ -32,6 +32,7 @@ const DETACH = operator('detach');
 const INDEX = operator('index.Tensor');
 const INDEX_PUT_ = operator('index_put_');
 const INDEX_SELECT = operator('index_select');
+const INDEX_FILL = operator('index_fill.int_Scalar');
 const GATHER = operator('gather');
 const SCATTER = operator('scatter.src');
 const SCATTER_VALUE = operator('scatter.value');
@@ -61,11 +62,11 @@ export type Index = number | Slice | null | '...' | Tensor;
 /** Views, copies in another shape, and indexing. */
 export abstract class Shape extends Reduction {
   view(...shape: readonly number[]): Tensor {
-    return run(VIEW, this.handle, shape);
+    return runSpread(VIEW, this.handle, ...shape);
   }
   /** A view where the strides allow one, else a copy. */
   reshape(...shape: readonly number[]): Tensor {
-    return run(RESHAPE, this.handle, shape);
+    return runSpread(RESHAPE, this.handle, ...shape);
   }
   flatten(startDim = 0, endDim = -1): Tensor {
     return run(FLATTEN, this.handle, startDim, endDim);
@@ -74,7 +75,7 @@ export abstract class Shape extends Reduction {
     return run(UNFLATTEN, this.handle, dim, sizes);
   }
   permute(...dims: readonly number[]): Tensor {
-    return run(PERMUTE, this.handle, dims);
+    return runSpread(PERMUTE, this.handle, ...dims);
   }
   transpose(dim0: number, dim1: number): Tensor {
     return run(TRANSPOSE, this.handle, dim0, dim1);
@@ -87,11 +88,11 @@ export abstract class Shape extends Reduction {
   }
   /** A view that repeats dimensions of size 1; −1 leaves a size as it is. */
   expand(...shape: readonly number[]): Tensor {
-    return run(EXPAND, this.handle, shape);
+    return runSpread(EXPAND, this.handle, ...shape);
   }
   /** A copy that repeats the whole along each dimension. */
   repeat(...times: readonly number[]): Tensor {
-    return run(REPEAT, this.handle, times);
+    return runSpread(REPEAT, this.handle, ...times);
   }
   /** A copy that repeats each element along `dim`: a, a, b, b. */
   repeatInterleave(repeats: number, dim: number): Tensor {
@@ -117,7 +118,7 @@ export abstract class Shape extends Reduction {
     return wrapAll(callMany(UNBIND, this.handle, dim));
   }
   flip(...dims: readonly number[]): Tensor {
-    return run(FLIP, this.handle, dims);
+    return runSpread(FLIP, this.handle, ...dims);
   }
   roll(shifts: number | readonly number[], dims: number | readonly number[]): Tensor {
     return run(ROLL, this.handle, shifts, dims);
@@ -171,6 +172,10 @@ export abstract class Shape extends Reduction {
   /** Rows (or other slices) by a 1-D tensor of positions. */
   indexSelect(dim: number, positions: Tensor): Tensor {
     return run(INDEX_SELECT, this.handle, dim, positions.handle);
+  }
+  /** A copy with `value` at the given positions of `dim`. */
+  indexFill(dim: number, positions: Tensor, value: number): Tensor {
+    return run(INDEX_FILL, this.handle, dim, positions.handle, value);
   }
   gather(dim: number, positions: Tensor): Tensor {
     return run(GATHER, this.handle, dim, positions.handle);
