@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, totalmem } from 'node:os';
 import path from 'node:path';
@@ -35,28 +35,39 @@ export function sourceDigest(version: string, root: string = packageRoot): strin
 /** Builds the addon for a libtorch by node-gyp, unless that very build is there already; returns whether it had to. */
 export async function buildAddon(target: Target, log: Log, root: string = packageRoot): Promise<boolean> {
   const file = path.join(buildDirectory(root), addonName(target.version));
-  const stamp = `${file.slice(0, -'.node'.length)}.json`;
   const digest = sourceDigest(target.version, root);
-  if (existsSync(file) && readDigest(stamp) === digest) return false;
+  if (existsSync(file) && readStamp(file)?.digest === digest) return false;
   const busy = (pid: number) => log(`waiting for process ${pid}, which is building too`);
   return withLock(path.join(root, 'build', 'lock'), busy, async () => {
-    if (existsSync(file) && readDigest(stamp) === digest) return false;
+    if (existsSync(file) && readStamp(file)?.digest === digest) return false;
     log(`building the addon for libtorch ${target.version} (${target.directory})`);
     await nodeGyp(target, root);
-    const text = JSON.stringify({ digest, libtorch: target, node: process.version, built: new Date().toISOString() });
-    mkdirSync(path.dirname(stamp), { recursive: true });
-    writeFileSync(`${stamp}.new`, `${text}\n`);
+    const made: Stamp = { digest, node: process.version, built: new Date().toISOString() };
+    const stamp = stampFile(file);
+    writeFileSync(`${stamp}.new`, `${JSON.stringify(made)}\n`);
     renameSync(`${stamp}.new`, stamp);
     return true;
   });
 }
 
-function readDigest(stamp: string): string | undefined {
+/** What a local build left beside the addon. */
+export interface Stamp {
+  readonly digest: string;
+  readonly node: string;
+  readonly built: string;
+}
+
+/** Reads the stamp of a local build; undefined where there is none. */
+export function readStamp(addon: string): Stamp | undefined {
   try {
-    return (JSON.parse(readFileSync(stamp, 'utf8')) as { digest?: string }).digest;
+    return JSON.parse(readFileSync(stampFile(addon), 'utf8')) as Stamp;
   } catch {
     return undefined;
   }
+}
+
+function stampFile(addon: string): string {
+  return `${addon.slice(0, -'.node'.length)}.json`;
 }
 
 /** How many compilers to run at once: each takes up to about 1.5 GB. */

@@ -1,6 +1,167 @@
-import type { Log } from './build.ts';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { noDeviceReason } from '../native/cuda.ts';
+import { addonFile, builtAddons, type Candidate, candidates, packageRoot, prebuildDirectory } from '../native/locate.ts';
+import { type Log, readStamp, sourceDigest } from './build.ts';
+import type { Probe } from './probe.ts';
 
+/** Something that is wrong, or could be better, and what to do about it. */
+interface Finding {
+  readonly broken: boolean;
+  readonly what: string;
+  readonly remedy: string;
+}
+
+/** Explains the installation; returns whether it works. */
 export function doctor(log: Log): boolean {
-  log('');
-  return true;
+  const findings: Finding[] = [];
+  const note = (broken: boolean, what: string, remedy: string) => findings.push({ broken, what, remedy });
+  const tried = candidates();
+  describeHost(log, note);
+  describeLibtorch(tried, log, note);
+  describeAddons(log);
+  const probe = runProbe();
+  describeLoad(probe, tried, log, note);
+  describeCpu(probe, log, note);
+  describeCuda(probe, log, note);
+  const broken = findings.filter((finding) => finding.broken);
+  log(
+    broken.length === 0
+      ? '\nEverything needed is there.'
+      : `\n${broken.length === 1 ? 'One thing is' : `${broken.length} things are`} wrong.`,
+  );
+  for (const { broken: bad, what, remedy } of findings) log(`  ${bad ? 'problem' : 'hint'}: ${what}\n    remedy: ${remedy}`);
+  return broken.length === 0;
+}
+
+type Note = (broken: boolean, what: string, remedy: string) => void;
+
+function line(log: Log, label: string, text: string): void {
+  log(`${label.padEnd(10)}${text}`);
+}
+
+function describeHost(log: Log, note: Note): void {
+  line(log, 'node', `${process.version}, Node-API ${process.versions.napi}, ${process.execPath}`);
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) note(true, `node ${process.version} is too old`, 'use Node 20.19 or newer');
+  const { header } = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  const libc = header?.glibcVersionRuntime;
+  line(log, 'platform', `${process.platform}-${process.arch}${libc === undefined ? '' : `, glibc ${libc}`}`);
+  if (process.platform === 'linux' && libc === undefined) {
+    note(
+      true,
+      'this Linux has no glibc, and PyTorch publishes nothing for others',
+      'use a distribution with glibc, such as Debian',
+    );
+  } else if (libc !== undefined && Number(libc.split('.')[1]) < 28) {
+    note(true, `glibc ${libc} is too old for libtorch, which needs 2.28`, 'use a newer distribution');
+  }
+  line(log, 'package', packageRoot);
+}
+
+function describeLibtorch(tried: readonly Candidate[], log: Log, note: Note): void {
+  log('libtorch  in the order of resolution');
+  for (const { source, directory, version, taken, reason } of tried) {
+    log(
+      `  ${taken ? 'taken      ' : 'passed over'} ${source}: ${directory}${version === undefined ? '' : ` (${version})`}: ${reason}`,
+    );
+    if (source === 'LIBTORCH' && !taken) note(true, `LIBTORCH is set but passed over: ${reason}`, passedOverRemedy(version));
+  }
+  if (tried.some(({ taken }) => taken)) return;
+  note(
+    true,
+    'there is no libtorch that an addon was built for',
+    tried.some(({ version }) => version !== undefined)
+      ? '`npx blip2 setup` builds the addon for the first libtorch that is there'
+      : '`npx blip2 setup` fetches libtorch and builds the addon',
+  );
+}
+
+function passedOverRemedy(version: string | undefined): string {
+  if (version === undefined) return 'set it to the folder of torch, with lib/ in it, or unset it';
+  return '`npx blip2 setup` builds the addon for it; or unset it';
+}
+
+function describeAddons(log: Log): void {
+  log('addon');
+  const addons = builtAddons();
+  if (addons.length === 0) log(`  none in ${prebuildDirectory()} or ${path.join(packageRoot, 'build/Release')}`);
+  for (const { version, file } of addons) {
+    const local = !file.startsWith(prebuildDirectory());
+    const stamp = local ? readStamp(file) : undefined;
+    const stale = stamp !== undefined && stamp.digest !== sourceDigest(version) ? ', its sources have changed since' : '';
+    const when = stamp === undefined ? '' : `, built ${stamp.built} by node ${stamp.node}`;
+    log(`  ${local ? 'local build' : 'prebuilt'} for libtorch ${version}: ${file}${when}${stale}`);
+  }
+  log(`  opener: ${addonFile('opener.node') ?? 'missing'}`);
+}
+
+function runProbe(): Probe {
+  const file = fileURLToPath(new URL('./probe.js', import.meta.url));
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [file], { encoding: 'utf8' });
+  try {
+    return JSON.parse(stdout) as Probe;
+  } catch {
+    return { problem: `the process that loaded it ended with ${signal ?? `exit status ${status}`}\n${stderr.trim()}` };
+  }
+}
+
+function describeLoad(probe: Probe, tried: readonly Candidate[], log: Log, note: Note): void {
+  if (probe.problem === undefined) {
+    line(log, 'loads', `yes, built for libtorch ${probe.builtFor}`);
+  } else if (tried.some(({ taken }) => taken)) {
+    line(log, 'loads', `no: ${probe.problem}`);
+    note(true, 'the addon does not load', loadRemedy(probe.problem));
+  } else {
+    // The loader would only repeat what stands above.
+    line(log, 'loads', 'no, for want of libtorch or addon');
+  }
+}
+
+function loadRemedy(problem: string): string {
+  if (/lib(cudart|cupti|cu\w+|nv\w+)\.so/.test(problem)) {
+    return "this libtorch lacks NVIDIA's libraries beside it: unset LIBTORCH and run `npx blip2 setup`";
+  }
+  if (/opener\.node is missing|undefined symbol|was built for/.test(problem)) return 'remove build/ and run `npx blip2 setup`';
+  if (/GLIBC|GLIBCXX/.test(problem))
+    return 'libstdc++ or glibc is too old for this build: remove build/ and run `npx blip2 setup`';
+  return 'remove the cache (or the LIBTORCH) named above if it is damaged, and run `npx blip2 setup`';
+}
+
+function describeCpu(probe: Probe, log: Log, note: Note): void {
+  const cores = availableParallelism();
+  if (probe.threads !== undefined) {
+    line(log, 'threads', `${probe.threads} for libtorch, of ${cores} cores`);
+    if (probe.threads < cores / 2)
+      note(false, `libtorch uses ${probe.threads} of ${cores} cores`, 'unset OMP_NUM_THREADS, or raise it');
+  }
+  const info = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
+  const flags = new Set(/^flags\s*:\s*(.*)$/m.exec(info)?.[1]?.split(' '));
+  const features = ['avx2', 'avx512f', 'avx512_bf16', 'amx_bf16'];
+  const seen =
+    flags.size === 0 ? 'features unknown' : features.map((name) => `${name} ${flags.has(name) ? 'yes' : 'no'}`).join(', ');
+  const kernels = probe.capability === undefined ? '' : `; libtorch's kernels: ${probe.capability}`;
+  line(log, 'cpu', `${/^model name\s*:\s*(.*)$/m.exec(info)?.[1] ?? process.arch}: ${seen}${kernels}`);
+  if (flags.size > 0 && !flags.has('amx_bf16') && !flags.has('avx512_bf16')) {
+    note(false, 'this CPU has no fast bfloat16 (AMX or AVX-512 BF16)', "keep the dtype 'float32' on the CPU");
+  }
+}
+
+function describeCuda(probe: Probe, log: Log, note: Note): void {
+  const driver = existsSync('/proc/driver/nvidia/version')
+    ? /Module\s+([\d.]+)/.exec(readFileSync('/proc/driver/nvidia/version', 'utf8'))?.[1]
+    : undefined;
+  const noDevice = noDeviceReason(process.env);
+  const reason = probe.problem === undefined ? probe.cudaReason : (noDevice ?? 'not asked, as the addon does not load');
+  const text = reason === undefined ? `${probe.deviceCount} device(s)` : `not available: ${reason}`;
+  line(log, 'cuda', `${text}${driver === undefined ? '' : ` (driver ${driver})`}`);
+  // On a host without a GPU this is how it should be.
+  if (noDevice !== undefined || probe.cudaReason === undefined) return;
+  const remedy = /cannot open shared object|without CUDA/.test(probe.cudaReason)
+    ? '`npx blip2 setup --cuda` fetches libtorch with CUDA and all its libraries'
+    : 'install or update the NVIDIA driver (CUDA 13 needs 580 or newer)';
+  note(false, 'there is an NVIDIA device, but CUDA is not available', remedy);
 }

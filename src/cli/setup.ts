@@ -49,6 +49,7 @@ export function isSupported(version: string): boolean {
 type Found = Target & Pick<Candidate, 'source'>;
 
 function usable(cuda: boolean, log: Log): Found | undefined {
+  const passed: string[] = [];
   for (const { source, directory, version, addon, reason } of candidates()) {
     const problem =
       version === undefined
@@ -61,8 +62,11 @@ function usable(cuda: boolean, log: Log): Found | undefined {
               ? 'it is without CUDA'
               : undefined;
     if (version !== undefined && problem === undefined) return { source, directory, version };
-    log(`passed over ${source}: ${directory}: ${problem}`);
+    const why = `passed over ${source}: ${directory}: ${problem}`;
+    if (source === 'LIBTORCH') log(why);
+    else passed.push(why);
   }
+  for (const why of passed) log(why);
   return undefined;
 }
 
