@@ -44,11 +44,13 @@ void Throw(napi_env env, const char* code, const std::string& message, const std
 
 // libtorch has no exception class of its own for these two on every device, only their words.
 const char* CodeOf(const std::string& message) {
-  for (const char* words : {"can't allocate memory", "out of memory", "Invalid size calculation", "Storage size calculation overflowed"}) {
+  for (const char* words :
+       {"can't allocate memory", "out of memory", "Invalid size calculation", "Storage size calculation overflowed"}) {
     if (message.find(words) != std::string::npos) return "ERR_OUT_OF_MEMORY";
   }
-  for (const char* words : {"Found no NVIDIA driver", "No CUDA GPUs", "not compiled with CUDA", "without linking", "CUDA driver",
-                            "from the 'CUDA' backend", "Cannot initialize CUDA", "invalid device ordinal"}) {
+  for (const char* words :
+       {"Found no NVIDIA driver", "No CUDA GPUs", "not compiled with CUDA", "without linking", "CUDA driver",
+        "from the 'CUDA' backend", "Could not run 'aten::empty", "Cannot initialize CUDA", "invalid device ordinal"}) {
     if (message.find(words) != std::string::npos) return "ERR_DEVICE";
   }
   return "ERR_OPERATOR";
@@ -56,7 +58,8 @@ const char* CodeOf(const std::string& message) {
 
 std::string FirstLine(std::string message) {
   // Long messages end with a C++ backtrace or a table of registered kernels, which help nobody on the JavaScript side.
-  for (const char* mark : {"\nException raised from", "\nCPU: registered at", "\n\nCPU: registered"}) {
+  for (const char* mark : {"\nException raised from", "\nCPU: registered at", "\n\nCPU: registered",
+                           ". This could be because the operator doesn't exist for this backend"}) {
     const auto at = message.find(mark);
     if (at != std::string::npos) message.resize(at);
   }

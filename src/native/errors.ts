@@ -1,3 +1,5 @@
+import { cuda } from './cuda.ts';
+
 /** What a native failure carries; see `native/errors.h`. */
 interface NativeFailure extends Error {
   code?: string;
@@ -113,7 +115,7 @@ export function typedError(error: unknown): unknown {
     case 'ERR_OUT_OF_MEMORY':
       return new OutOfMemoryError(code, message, operator ?? '', call);
     case 'ERR_DEVICE':
-      return new DeviceError(code, message);
+      return new DeviceError(code, withReason(message));
     case 'ERR_FILE':
       return new FileError(received ?? 'file', `expected ${expected ?? 'a readable file'}`);
     case 'ERR_OPERATOR':
@@ -121,4 +123,9 @@ export function typedError(error: unknown): unknown {
     default:
       return error;
   }
+}
+
+function withReason(message: string): string {
+  if (cuda.reason === undefined || !/CUDA|NVIDIA/.test(message)) return message;
+  return `${message}\n  CUDA is not available: ${cuda.reason}; \`npx blip2 doctor\` says more`;
 }
