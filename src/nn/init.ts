@@ -25,7 +25,9 @@ export function building<T>(options: Partial<Construction>, body: () => T): T {
 /** Fills a new parameter. */
 export type Initializer = (parameter: Tensor, generator: Generator | undefined) => void;
 
+/** Fills with zeros. */
 export const initZeros: Initializer = (parameter) => void parameter.zero_();
+/** Fills with ones. */
 export const initOnes: Initializer = (parameter) => void parameter.fill_(1);
 
 /** N(0, std²). */

@@ -30,12 +30,15 @@ const type = (options: TensorOptions, otherwise: Dtype = 'float32'): number => d
 export function empty(shape: readonly number[], options: TensorOptions = {}): Tensor {
   return run(EMPTY, shape, type(options), null, options.device ?? null);
 }
+/** A tensor of zeros. */
 export function zeros(shape: readonly number[], options: TensorOptions = {}): Tensor {
   return run(ZEROS, shape, type(options), null, options.device ?? null);
 }
+/** A tensor of ones. */
 export function ones(shape: readonly number[], options: TensorOptions = {}): Tensor {
   return run(ONES, shape, type(options), null, options.device ?? null);
 }
+/** A tensor whose every element is `value`. */
 export function full(shape: readonly number[], value: number, options: TensorOptions = {}): Tensor {
   return run(FULL, shape, value, type(options), null, options.device ?? null);
 }
@@ -43,18 +46,23 @@ export function full(shape: readonly number[], value: number, options: TensorOpt
 export function arange(start: number, end: number, step = 1, options: TensorOptions = {}): Tensor {
   return run(ARANGE, start, end, step, type(options, 'int64'), null, options.device ?? null);
 }
+/** `steps` values in even steps from `start` to `end`, both included. */
 export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
   return run(LINSPACE, start, end, steps, type(options), null, options.device ?? null);
 }
+/** The identity matrix, `[n, n]`. */
 export function eye(n: number, options: TensorOptions = {}): Tensor {
   return run(EYE, n, type(options), null, options.device ?? null);
 }
+/** Uninitialised memory with another tensor's shape, dtype and device. */
 export function emptyLike(like: Tensor): Tensor {
   return run(EMPTY_LIKE, like.handle);
 }
+/** Zeros with another tensor's shape, dtype and device. */
 export function zerosLike(like: Tensor): Tensor {
   return run(ZEROS_LIKE, like.handle);
 }
+/** Ones with another tensor's shape, dtype and device. */
 export function onesLike(like: Tensor): Tensor {
   return run(ONES_LIKE, like.handle);
 }

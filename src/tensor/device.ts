@@ -6,6 +6,7 @@ import { native } from './dispatch.ts';
 export function threads(): number {
   return addon.threads();
 }
+/** Sets how many CPU threads one operator may use. @throws ArgumentError unless `count` is 1 to 4096. */
 export function setThreads(count: number): void {
   native(() => addon.setThreads(count));
 }
