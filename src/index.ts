@@ -1,5 +1,6 @@
 export * from './data/index.ts';
 export * from './generate/index.ts';
+export * from './models/index.ts';
 export * from './native/errors.ts';
 export * from './nn/index.ts';
 export * from './optim/index.ts';

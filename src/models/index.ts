@@ -1,0 +1,29 @@
+export {
+  type Blip2Config,
+  type Blip2ConfigOptions,
+  blip2Config,
+  blip2ConfigToJson,
+  parseBlip2Config,
+  type TextConfig,
+} from './blip2/config.ts';
+export type { GenerateInputs } from './blip2/generate.ts';
+export { Blip2ForConditionalGeneration, type Blip2Inputs, type Blip2Output } from './blip2/model.ts';
+export { type PresetName, preset, presetNames } from './blip2/presets.ts';
+export { Blip2ForImageTextRetrieval, type MatchImages, type RetrievalInputs, type RetrievalOutput } from './blip2/retrieval.ts';
+export type { LoadOptions, SavePretrainedOptions } from './checkpoint.ts';
+export { type OptConfig, optConfigToJson, parseOptConfig } from './opt/config.ts';
+export { OptForCausalLM } from './opt/model.ts';
+export type { KeyValue } from './qformer/attention.ts';
+export { parseQFormerConfig, type QFormerConfig } from './qformer/config.ts';
+export { QFormerEmbeddings } from './qformer/embeddings.ts';
+export { QFormerLmHead } from './qformer/lm-head.ts';
+export { captionMask, contrastMask, matchingMask, unifiedMask } from './qformer/masks.ts';
+export { type CrossKeyValues, type QFormerInputs, QFormerModel, type QFormerOutput } from './qformer/model.ts';
+export { fromLavisName } from './qformer/weights.ts';
+export { parseT5Config, type T5Config } from './t5/config.ts';
+export { type ClipVisionConfig, parseClipVisionConfig } from './vision/clip/config.ts';
+export { ClipVisionModel, type ClipVisionOutput } from './vision/clip/model.ts';
+export { parseVisionConfig, type VisionConfig } from './vision/eva/config.ts';
+export { VisionModel, type VisionOutput } from './vision/eva/model.ts';
+export { fromLavisVision } from './vision/eva/weights.ts';
+export type { VisionOptions } from './vision/pixels.ts';
