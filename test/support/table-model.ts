@@ -1,4 +1,4 @@
-import { type Decodable, Generator, keep, rand, type Tensor, tensor, zeros } from '../../src/index.ts';
+import { type Decodable, Generator, keep, rand, scope, type Tensor, tensor, zeros } from '../../src/index.ts';
 
 /** Which table: see scripts/oracle/decoding.py, whose TableModel this is. */
 export interface TableOptions {
@@ -17,9 +17,11 @@ export class Table {
 
   constructor({ vocabulary, positions, seed, scale, bonus, ends }: TableOptions) {
     const generator = new Generator(seed);
-    this.table = rand([vocabulary, vocabulary, vocabulary], { generator }).mul(scale);
-    this.position = rand([positions, vocabulary], { generator }).mul(2);
-    for (const end of ends) this.position.narrow(1, end, 1).add_(bonus);
+    this.table = scope(() => rand([vocabulary, vocabulary, vocabulary], { generator }).mul(scale));
+    this.position = scope(() => rand([positions, vocabulary], { generator }).mul(2));
+    scope(() => {
+      for (const end of ends) this.position.narrow(1, end, 1).add_(bonus);
+    });
   }
 
   decode(prompt: readonly (readonly number[])[]): TableModel {

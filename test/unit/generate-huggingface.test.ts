@@ -1,10 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { resolveOptions } from '../../src/generate/options.ts';
 import { Processing } from '../../src/generate/processing.ts';
-import { type GenerateOptions, generate, scope, tensor } from '../../src/index.ts';
+import { generate, scope, setThreads, tensor, threads } from '../../src/index.ts';
+import { camelCase } from '../support/huggingface.ts';
 import { Table } from '../support/table-model.ts';
 
-type Options = Record<string, unknown>;
+interface Options {
+  readonly eos_token_id?: number | number[];
+  readonly [name: string]: unknown;
+}
 interface Golden {
   vocabulary: number;
   positions: number;
@@ -20,17 +24,19 @@ interface Golden {
 
 const golden = JSON.parse(readFileSync(new URL('../fixtures/decoding.json', import.meta.url), 'utf8')) as Golden;
 
-const camel = (options: Options): GenerateOptions =>
-  Object.fromEntries(Object.entries(options).map(([name, value]) => [name.replace(/_(.)/g, (_, c) => c.toUpperCase()), value]));
-
 const ids = (rows: number[][]) => tensor(rows, { dtype: 'int64' });
+
+// Many tiny steps: threads would only wait for each other.
+const before = threads();
+beforeAll(() => setThreads(1));
+afterAll(() => setThreads(before));
 
 test('token ids and scores of several hundred settings are those of Hugging Face', async () => {
   let beams = 0;
   for (const [index, { model, prompt, options, new: expected, scores }] of golden.cases.entries()) {
-    const ends = [options['eos_token_id'] ?? []].flat() as number[];
+    const ends = [options.eos_token_id ?? []].flat();
     const table = new Table({ ...golden, ...model, ends });
-    const { sequences, sequencesScores } = await generate(table.decode(prompt), { inputIds: ids(prompt) }, camel(options));
+    const { sequences, sequencesScores } = await generate(table.decode(prompt), { inputIds: ids(prompt) }, camelCase(options));
     const rowsPerPrompt = expected.length / prompt.length;
     const full = expected.map((row, r) => [...(prompt[Math.floor(r / rowsPerPrompt)] as number[]), ...row]);
     expect({ index, options, sequences: sequences.toArray() }).toEqual({ index, options, sequences: full });
@@ -53,7 +59,7 @@ test('distributions after all processors, sampling included, are those of Huggin
   for (const { prompt, options, logits, probabilities } of golden.processed) {
     scope(() => {
       const [batch, length] = [prompt.length, (prompt[0] as number[]).length];
-      const settings = resolveOptions(camel(options), { batch, length, room: Number.POSITIVE_INFINITY });
+      const settings = resolveOptions(camelCase(options), { batch, length, room: Number.POSITIVE_INFINITY });
       const host = BigInt64Array.from(prompt.flat(), BigInt);
       const processing = new Processing(settings, { batch, length, ids: host, device: 'cpu' }, 1, golden.vocabulary);
       const ours = processing.apply(tensor(logits).unsqueeze(1)).softmax(-1).squeeze(1).toArray() as number[][];
