@@ -1,8 +1,8 @@
-import { scaledDotProductAttention, type Tensor } from '../tensor/index.ts';
+import { dropout as dropWeights, full, scaledDotProductAttention, type Tensor, zeros } from '../tensor/index.ts';
 
 /** Options of {@link attention}. */
 export interface AttentionOptions {
-  /** Added to the scores before the softmax, broadcast to `[B, H, Lq, Lk]`; or booleans, true where attention is allowed. */
+  /** Added to the scores before the softmax, broadcast to `[B, H, Lq, Lk]`. A query that may see nothing (−∞ throughout) gives zeros. */
   mask?: Tensor | null;
   /** Position i sees positions ≤ i only. Not together with `mask`. */
   causal?: boolean;
@@ -17,6 +17,39 @@ export interface AttentionOptions {
  * q `[B, H, Lq, D]`, k and v `[B, H, Lk, D]` → `[B, H, Lq, D]` ("Attention Is All You Need", eq. 1).
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
-  const { mask = null, causal = false, dropout = 0, scale = null } = options;
-  return scaledDotProductAttention(q, k, v, { mask, causal, dropout, scale });
+  const { mask = null, causal = false, dropout = 0, scale = q.size(-1) ** -0.5 } = options;
+  return fusedIsFastest(q, mask, dropout)
+    ? scaledDotProductAttention(q, k, v, { mask, causal, dropout, scale })
+    : explicit(q, k, v, { mask, causal, dropout, scale });
+}
+
+/**
+ * On CUDA always. On the CPU the fused kernel has no dropout, no gradient of a mask, and a slow bfloat16 (its backward takes up to ten
+ * times what separate products take); `bench/attention.mjs` measures all of it.
+ */
+function fusedIsFastest(q: Tensor, mask: Tensor | null, dropout: number): boolean {
+  if (q.device !== 'cpu') return true;
+  return dropout === 0 && (q.dtype === 'float32' || q.dtype === 'float64') && !(mask?.requiresGrad ?? false);
+}
+
+/** Two batched matrix products around a softmax, the scale inside the first. */
+function explicit(q: Tensor, k: Tensor, v: Tensor, options: Required<AttentionOptions>): Tensor {
+  const { causal, dropout, scale } = options;
+  const [batch, heads, queries, width] = q.shape as readonly [number, number, number, number];
+  const keys = k.size(2);
+  const flat = (x: Tensor): Tensor => x.reshape(batch * heads, x.size(2), x.size(3));
+  const products = zeros([1], { dtype: q.dtype, device: q.device }).baddbmm(flat(q), flat(k).transpose(1, 2), 0, scale);
+  const mask = causal ? future(queries, keys, q) : options.mask;
+  const scores = products.view(batch, heads, queries, keys);
+  const weights = mask === null ? scores.softmax(-1) : scores.add_(mask).safeSoftmax(-1);
+  const kept = dropout > 0 ? dropWeights(weights, dropout) : weights;
+  return kept
+    .view(batch * heads, queries, keys)
+    .bmm(flat(v))
+    .view(batch, heads, queries, width);
+}
+
+/** −∞ above the diagonal, 0 elsewhere. */
+function future(queries: number, keys: number, like: Tensor): Tensor {
+  return full([queries, keys], Number.NEGATIVE_INFINITY, { dtype: like.dtype, device: like.device }).triu(1);
 }

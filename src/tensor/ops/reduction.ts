@@ -26,6 +26,7 @@ const ALL_DIM = operator('all.dim');
 const CUMSUM = operator('cumsum');
 const LOGSUMEXP = operator('logsumexp');
 const SOFTMAX = operator('softmax.int');
+const SAFE_SOFTMAX = operator('_safe_softmax');
 const LOG_SOFTMAX = operator('log_softmax.int');
 const NORM = operator('linalg_vector_norm');
 const TOPK = operator('topk');
@@ -102,6 +103,10 @@ export abstract class Reduction extends Elementwise {
   /** exp(x) / Σ exp(x) along `dim`, computed in `dtype` where one is given. */
   softmax(dim: number, dtype?: Dtype): Tensor {
     return run(SOFTMAX, this.handle, dim, dtype === undefined ? null : dtypeCode(dtype));
+  }
+  /** Softmax that gives zeros, not NaN, where everything along `dim` is −∞. */
+  safeSoftmax(dim: number): Tensor {
+    return run(SAFE_SOFTMAX, this.handle, dim);
   }
   logSoftmax(dim: number, dtype?: Dtype): Tensor {
     return run(LOG_SOFTMAX, this.handle, dim, dtype === undefined ? null : dtypeCode(dtype));
