@@ -138,7 +138,7 @@ function writeInto(
   const staged: ReturnType<typeof stageFile>[] = [];
   try {
     for (const [name, json] of Object.entries(files)) {
-      const text = Buffer.from(`${JSON.stringify(json, null, 2)}\n`);
+      const text = Buffer.from(formatConfig(json));
       staged.push(stageFile(path.join(folder, name), (write) => write(text)));
     }
     saveSafetensors(path.join(folder, WEIGHTS), model.stateDict(), { maxShardBytes });
@@ -147,6 +147,14 @@ function writeInto(
     throw error;
   }
   for (const file of staged) file.commit();
+}
+
+/** Fields that Hugging Face refuses to read where they are written as whole numbers. */
+const FLOATS = /"(initializer_factor|initializer_range|init_std|layer_norm_eps|layer_norm_epsilon)": (-?\d+)(?=,?\n)/g;
+
+/** The text of a configuration file. */
+export function formatConfig(json: JsonObject): string {
+  return `${JSON.stringify(json, null, 2)}\n`.replace(FLOATS, '"$1": $2.0');
 }
 
 function attempt<T>(directory: string, step: () => T): T {

@@ -75,6 +75,12 @@ describe("names and files are Hugging Face's", () => {
   });
 });
 
+test("config.json has fractions where Hugging Face's loader insists on them", () => {
+  const at = path.join(folder, 'saved');
+  Blip2ForConditionalGeneration.fromPretrained(opt).savePretrained(at);
+  expect(fs.readFileSync(path.join(at, 'config.json'), 'utf8')).toContain('"initializer_factor": 1.0,');
+});
+
 describe('dtypes', () => {
   test('float16 leaves queries and Q-Former in float32, bfloat16 leaves nothing', () => {
     for (const [name, dtype] of dtypes(Blip2ForConditionalGeneration.fromPretrained(opt, { dtype: 'float16' }))) {

@@ -1,0 +1,162 @@
+import {
+  ArgumentError,
+  Blip2ForConditionalGeneration,
+  Blip2ForImageTextRetrieval,
+  type Blip2Inputs,
+  blip2Config,
+  building,
+  crossEntropy,
+  Generator,
+  memory,
+  ones,
+  randint,
+  randn,
+  scope,
+  type Tensor,
+  tensor,
+} from '../../src/index.ts';
+import { expectClose } from '../closeness.ts';
+
+const IMAGE = 30;
+const [QUERIES, LENGTH] = [3, 5];
+
+const parts = {
+  visionConfig: {
+    hiddenSize: 16,
+    intermediateSize: 16,
+    numHiddenLayers: 2,
+    numAttentionHeads: 2,
+    imageSize: 16,
+    patchSize: 8,
+    initializerRange: 0.1,
+  },
+  qformerConfig: {
+    vocabSize: 40,
+    hiddenSize: 16,
+    intermediateSize: 16,
+    numHiddenLayers: 2,
+    numAttentionHeads: 2,
+    useQformerTextInput: true,
+  },
+  textConfig: { vocabSize: 32, hiddenSize: 16, numHiddenLayers: 2, numAttentionHeads: 2, ffnDim: 24, maxPositionEmbeddings: 20 },
+  numQueryTokens: QUERIES,
+  imageTextHiddenSize: 8,
+};
+const config = blip2Config({ ...parts, imageTokenIndex: IMAGE });
+
+const generation = building({ generator: new Generator(1) }, () => new Blip2ForConditionalGeneration(config)).eval();
+const retrieval = building({ generator: new Generator(1) }, () => new Blip2ForImageTextRetrieval(blip2Config(parts))).eval();
+
+const pictures = (batch: number): Tensor => randn([batch, 3, 16, 16]);
+
+/** Rows of image tokens and text. */
+function ids(batch: number, images = QUERIES): Tensor {
+  return tensor(
+    Array.from({ length: batch }, (_, row) => [...Array(images).fill(IMAGE), ...Array(LENGTH).fill(row + 3)]),
+    { dtype: 'int64' },
+  );
+}
+
+describe('pictures and ids that do not fit together', () => {
+  test.each<[string, () => Blip2Inputs, string]>([
+    [
+      'more image tokens than queries',
+      () => ({ pixelValues: pictures(2), inputIds: ids(2, 4) }),
+      '3 image tokens (30) in each row for inputIds but received 4,4',
+    ],
+    ['fewer', () => ({ pixelValues: pictures(2), inputIds: ids(2, 2) }), '2,2'],
+    ['none', () => ({ pixelValues: pictures(1), inputIds: ids(1, 0) }), '0'],
+    ['as many pictures as rows', () => ({ pixelValues: pictures(2), inputIds: ids(3) }), 'ids [2, L]'],
+    ['ids without a batch', () => ({ pixelValues: pictures(1), inputIds: ids(1).select(0, 0) }), 'ids [1, L]'],
+    ['more labels than ids', () => ({ pixelValues: pictures(1), inputIds: ids(1), labels: ids(1, 9) }), 'at most 8'],
+    ['a picture of another size', () => ({ pixelValues: randn([1, 3, 24, 24]), inputIds: ids(1) }), '[1, 3, 24, 24]'],
+    [
+      'more positions than there are',
+      () => ({
+        pixelValues: pictures(1),
+        inputIds: randint(3, 9, [1, 30])
+          .slice(1)
+          .scatter(1, tensor([[0, 1, 2]], { dtype: 'int64' }), IMAGE),
+      }),
+      '20',
+    ],
+  ])('%s', (_, make, message) => {
+    scope(() => {
+      const inputs = make();
+      expect(() => generation.forward(inputs)).toThrow(ArgumentError);
+      expect(() => generation.forward(inputs)).toThrow(message);
+    });
+  });
+
+  test('a configuration without an image token, or with one beyond the vocabulary', () => {
+    for (const imageTokenIndex of [null, 32]) {
+      const model = new Blip2ForConditionalGeneration({ ...config, imageTokenIndex });
+      scope(() => expect(() => model.forward({ pixelValues: pictures(1), inputIds: ids(1) })).toThrow('image_token_index'));
+    }
+  });
+});
+
+test('the loss of fewer labels is that of the last positions', () => {
+  scope(() => {
+    const inputs = { pixelValues: pictures(2), inputIds: ids(2) };
+    const { logits } = generation.forward(inputs);
+    const labels = randint(0, 32, [2, 4]);
+    const output = generation.forward({ ...inputs, labels });
+    expect(output.logits.equal(logits.narrow(1, LENGTH + QUERIES - 4, 4))).toBe(true);
+    const predictions = output.logits.narrow(1, 0, 3).reshape(6, 32);
+    expectClose(output.loss as Tensor, crossEntropy(predictions, labels.narrow(1, 1, 3).reshape(6)), 1e-6);
+  });
+});
+
+test('a training step in a scope leaves no tensor behind', () => {
+  const step = (): void =>
+    scope(() => {
+      const inputIds = ids(2);
+      (generation.forward({ pixelValues: pictures(2), inputIds, labels: inputIds }).loss as Tensor).backward();
+      for (const parameter of generation.parameters()) parameter.grad = null;
+    });
+  step();
+  const before = memory().tensors;
+  for (let i = 0; i < 3; i++) step();
+  expect(memory().tensors).toBe(before);
+});
+
+test('every parameter of the generating model learns, but for text that its Q-Former has blocks for', () => {
+  scope(() => {
+    const inputIds = ids(2);
+    (generation.forward({ pixelValues: pictures(2), inputIds, labels: inputIds }).loss as Tensor).backward();
+    const still = [...generation.namedParameters()].filter(([, parameter]) => parameter.grad === null).map(([name]) => name);
+    expect(still.every((name) => /^qformer\.encoder\.layer\.\d\.(intermediate|output)\./.test(name))).toBe(true);
+    for (const parameter of generation.parameters()) parameter.grad = null;
+  });
+});
+
+describe('retrieval', () => {
+  test('texts may be more than pictures for contrast, not for matching', () => {
+    scope(() => {
+      const inputs = {
+        pixelValues: pictures(2),
+        inputIds: randint(1, 40, [3, LENGTH]),
+        attentionMask: ones([3, LENGTH], { dtype: 'int64' }),
+      };
+      expect(retrieval.forward(inputs).logitsPerImage.shape).toEqual([2, 3]);
+      expect(() => retrieval.forward({ ...inputs, useImageTextMatchingHead: true })).toThrow('a row for each picture');
+    });
+  });
+
+  test('no mask is a mask of ones', () => {
+    scope(() => {
+      const inputs = { pixelValues: pictures(2), inputIds: randint(1, 40, [2, LENGTH]) };
+      const masked = { ...inputs, attentionMask: ones([2, LENGTH], { dtype: 'int64' }) };
+      for (const useImageTextMatchingHead of [false, true]) {
+        const expected = retrieval.forward({ ...masked, useImageTextMatchingHead }).logitsPerImage;
+        expectClose(retrieval.forward({ ...inputs, useImageTextMatchingHead }).logitsPerImage, expected, 1e-6);
+      }
+    });
+  });
+
+  test('ids without text, where image tokens are expected', () => {
+    const model = new Blip2ForImageTextRetrieval(blip2Config({ ...parts, imageTokenIndex: IMAGE }));
+    scope(() => expect(() => model.forward({ pixelValues: pictures(1), inputIds: ids(1, 3).narrow(1, 0, 3) })).toThrow('3 ids'));
+  });
+});
