@@ -23,6 +23,10 @@ const commands = {
     setup();
     return types;
   },
+  async compile() {
+    install();
+    return compile('tsconfig.json');
+  },
   async test() {
     prepare();
     return (await import('./test.mjs')).test(args);

@@ -1,7 +1,7 @@
 // The steps that every command of run.mjs begins with, each skipped where nothing has changed. Plain Node without dependencies: the first
 // step is what installs them.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 export const root = path.dirname(import.meta.dirname);
@@ -49,9 +49,20 @@ function packagesIn(file) {
   }
 }
 
-/** Compiles one of the TypeScript projects; the compiler itself skips what has not changed. */
+/** Compiles one of the TypeScript projects; the compiler itself skips what has not changed. Returns the exit status. */
 export function compile(project) {
+  if (project === 'tsconfig.json') prune();
   return show(process.execPath, [tool('typescript/bin/tsc'), '-p', project]);
+}
+
+// What was compiled from a file that is no longer there would still be tested and shipped.
+function prune() {
+  const dist = path.join(root, 'dist');
+  if (!existsSync(dist)) return;
+  for (const name of readdirSync(dist, { recursive: true })) {
+    const source = path.join(root, 'src', name.replace(/(\.d\.ts|\.js|\.js\.map)$/, '.ts'));
+    if (/\.(ts|js|map)$/.test(name) && !existsSync(source)) rmSync(path.join(dist, name));
+  }
 }
 
 /** Finds or fetches libtorch and builds the addon with node-gyp. */
@@ -81,12 +92,4 @@ export function buildWithCmake() {
     'warn',
   ];
   return show(process.execPath, args, { env });
-}
-
-/** Removes prebuilt addons of a checkout, which would be preferred to what is built from changed sources. */
-export function discardPrebuilds() {
-  const folder = path.join(root, 'prebuilds');
-  if (!existsSync(folder)) return;
-  console.log('removing prebuilds/: they may not be what the sources are now');
-  rmSync(folder, { recursive: true });
 }

@@ -35,35 +35,44 @@ export function sourceDigest(version: string, root: string = packageRoot): strin
 /** Builds the addon for a libtorch by node-gyp, unless that very build is there already; returns whether it had to. */
 export async function buildAddon(target: Target, log: Log, root: string = packageRoot): Promise<boolean> {
   const file = path.join(buildDirectory(root), addonName(target.version));
-  const digest = sourceDigest(target.version, root);
-  if (existsSync(file) && readStamp(file)?.digest === digest) return false;
+  if (isCurrent(file, target.version, root)) return false;
   const busy = (pid: number) => log(`waiting for process ${pid}, which is building too`);
   return withLock(path.join(root, 'build', 'lock'), busy, async () => {
-    if (existsSync(file) && readStamp(file)?.digest === digest) return false;
+    if (isCurrent(file, target.version, root)) return false;
     log(`building the addon for libtorch ${target.version} (${target.directory})`);
     await nodeGyp(target, root);
-    const made: Stamp = { digest, node: process.version, built: new Date().toISOString() };
-    const stamp = stampFile(file);
-    writeFileSync(`${stamp}.new`, `${JSON.stringify(made)}\n`);
-    renameSync(`${stamp}.new`, stamp);
+    makeStamp(file, target.version, root);
     return true;
   });
 }
 
-/** What a local build left beside the addon. */
+/** What a build left beside the addon. */
 export interface Stamp {
   readonly digest: string;
   readonly node: string;
   readonly built: string;
 }
 
-/** Reads the stamp of a local build; undefined where there is none. */
+/** Reads the stamp of an addon; undefined where there is none. */
 export function readStamp(addon: string): Stamp | undefined {
   try {
     return JSON.parse(readFileSync(stampFile(addon), 'utf8')) as Stamp;
   } catch {
     return undefined;
   }
+}
+
+/** Leaves a stamp beside an addon that was built just now. */
+export function makeStamp(addon: string, version: string, root: string = packageRoot): void {
+  const stamp: Stamp = { digest: sourceDigest(version, root), node: process.version, built: new Date().toISOString() };
+  const file = stampFile(addon);
+  writeFileSync(`${file}.new`, `${JSON.stringify(stamp)}\n`);
+  renameSync(`${file}.new`, file);
+}
+
+/** Whether an addon is there and was built from the sources as they are. */
+export function isCurrent(addon: string, version: string, root: string = packageRoot): boolean {
+  return existsSync(addon) && readStamp(addon)?.digest === sourceDigest(version, root);
 }
 
 function stampFile(addon: string): string {

@@ -91,7 +91,7 @@ function describeAddons(log: Log): void {
   if (addons.length === 0) log(`  none in ${prebuildDirectory()} or ${path.join(packageRoot, 'build/Release')}`);
   for (const { version, file } of addons) {
     const local = !file.startsWith(prebuildDirectory());
-    const stamp = local ? readStamp(file) : undefined;
+    const stamp = readStamp(file);
     const stale = stamp !== undefined && stamp.digest !== sourceDigest(version) ? ', its sources have changed since' : '';
     const when = stamp === undefined ? '' : `, built ${stamp.built} by node ${stamp.node}`;
     log(`  ${local ? 'local build' : 'prebuilt'} for libtorch ${version}: ${file}${when}${stale}`);

@@ -1,5 +1,8 @@
 import { Presets, SingleBar } from 'cli-progress';
 
+// Logs are read afterwards: a line every two seconds is enough to see that something moves.
+const interval = 2_000;
+
 /** Shows how far one piece of work is: a bar on a terminal, a plain line now and then elsewhere. */
 export class Progress {
   readonly #label: string;
@@ -18,6 +21,7 @@ export class Progress {
   /** Begins, or corrects the total. */
   start(total: number): void {
     this.#total = total;
+    if (this.#next === 0) this.#next = Date.now() + interval;
     if (this.#bar !== undefined) this.#bar.setTotal(total);
     else if (process.stderr.isTTY) {
       const format = `  ${this.#label} {bar} {value}/{total} ${this.#unit}, {eta_formatted} left`;
@@ -39,7 +43,7 @@ export class Progress {
 
   // Logs are read afterwards: a line every two seconds is enough to see that something moves.
   #tell(): void {
-    this.#next = Date.now() + 2_000;
+    this.#next = Date.now() + interval;
     this.#told = this.#done;
     process.stderr.write(`  ${this.#label}: ${this.#done} of ${this.#total} ${this.#unit}\n`);
   }

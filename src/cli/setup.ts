@@ -12,7 +12,7 @@ import {
   packageRoot,
   prebuildDirectory,
 } from '../native/locate.ts';
-import { buildAddon, type Log, type Target } from './build.ts';
+import { buildAddon, isCurrent, type Log, type Target } from './build.ts';
 import { byHand, download, sha256 } from './fetch.ts';
 import { withLock } from './lock.ts';
 import { Progress } from './progress.ts';
@@ -35,9 +35,18 @@ export async function setup(options: SetupOptions, log: Log): Promise<void> {
   const found = given ? undefined : usable(options.cuda, log);
   if (found !== undefined) log(`libtorch ${found.version} of ${found.directory} (${found.source}) is used`);
   const target = found ?? (await fill(options, log));
-  const prebuilt = path.join(prebuildDirectory(), addonName(target.version));
-  const built = !existsSync(prebuilt) && (await buildAddon(target, log));
+  const built = !hasPrebuild(target, log) && (await buildAddon(target, log));
   if (built || found === undefined) verify(log);
+}
+
+// The loader prefers a prebuilt addon, so in a checkout whose sources have changed since, the old one must go.
+function hasPrebuild({ version }: Target, log: Log): boolean {
+  const prebuilt = path.join(prebuildDirectory(), addonName(version));
+  if (!existsSync(prebuilt)) return false;
+  if (isCurrent(prebuilt, version)) return true;
+  log(`${prebuilt} is of other sources than these, and removed`);
+  rmSync(prebuilt);
+  return false;
 }
 
 /** The versions that the sources are known to compile and work with. */
