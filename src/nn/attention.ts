@@ -1,8 +1,11 @@
-import { dropout as dropWeights, full, scaledDotProductAttention, type Tensor, zeros } from '../tensor/index.ts';
+import { type Dtype, dropout as dropWeights, full, scaledDotProductAttention, type Tensor, zeros } from '../tensor/index.ts';
 
 /** Options of {@link attention}. */
 export interface AttentionOptions {
-  /** Added to the scores before the softmax, broadcast to `[B, H, Lq, Lk]`. A query that may see nothing (−∞ throughout) gives zeros. */
+  /**
+   * Added to the scores before the softmax, broadcast to `[B, H, Lq, Lk]`; or booleans, true where attention is allowed (where several
+   * layers share a mask, {@link additiveMask} once is cheaper). A query that may see nothing gives zeros.
+   */
   mask?: Tensor | null;
   /** Position i sees positions ≤ i only. Not together with `mask`. */
   causal?: boolean;
@@ -17,10 +20,17 @@ export interface AttentionOptions {
  * q `[B, H, Lq, D]`, k and v `[B, H, Lk, D]` → `[B, H, Lq, D]` ("Attention Is All You Need", eq. 1).
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
-  const { mask = null, causal = false, dropout = 0, scale = q.size(-1) ** -0.5 } = options;
+  const { causal = false, dropout = 0, scale = q.size(-1) ** -0.5 } = options;
+  const mask = options.mask == null ? null : additiveMask(options.mask, q.dtype);
   return fusedIsFastest(q, mask, dropout)
     ? scaledDotProductAttention(q, k, v, { mask, causal, dropout, scale })
     : explicit(q, k, v, { mask, causal, dropout, scale });
+}
+
+/** 0 where a boolean mask allows attention, −∞ elsewhere; a mask of numbers as it is. */
+export function additiveMask(mask: Tensor, dtype: Dtype): Tensor {
+  if (mask.dtype !== 'bool') return mask;
+  return zeros(mask.shape, { dtype, device: mask.device }).maskedFill_(mask.logicalNot(), Number.NEGATIVE_INFINITY);
 }
 
 /**

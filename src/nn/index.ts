@@ -1,5 +1,5 @@
 export { type ActivationName, activation, activationNames } from './activations.ts';
-export { type AttentionOptions, attention } from './attention.ts';
+export { type AttentionOptions, additiveMask, attention } from './attention.ts';
 export { Conv2d } from './conv2d.ts';
 export { Dropout } from './dropout.ts';
 export { Embedding } from './embedding.ts';

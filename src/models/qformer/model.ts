@@ -1,6 +1,6 @@
 // B batch, Q queries, L text length, N image tokens, P earlier positions, D hidden, H heads, E = D / H.
 import { ArgumentError } from '../../native/errors.ts';
-import { Dropout, LayerNorm, Module } from '../../nn/index.ts';
+import { additiveMask, Dropout, LayerNorm, Module } from '../../nn/index.ts';
 import { cat, type Tensor } from '../../tensor/index.ts';
 import type { KeyValue } from './attention.ts';
 import type { QFormerConfig } from './config.ts';
@@ -72,6 +72,7 @@ export class QFormerModel extends Module {
   forward(inputs: QFormerInputs): QFormerOutput {
     const { attentionMask = null, encoderKeyValues, pastKeyValues, cache = false } = inputs;
     const { dtype } = this.layernorm.weight as Tensor;
+    const mask = attentionMask === null ? null : additiveMask(attentionMask, dtype);
     const image = encoderKeyValues === undefined ? inputs.encoderHiddenStates?.to(dtype) : undefined;
     const queries = inputs.queryEmbeds?.size(1) ?? 0;
     let x = this.#embed(inputs, batchOf(inputs), dtype);
@@ -79,7 +80,7 @@ export class QFormerModel extends Module {
     for (const [i, layer] of this.encoder.layer.entries()) {
       const next = layer.forward(x, {
         queries,
-        mask: attentionMask,
+        mask,
         image,
         imageKeyValue: encoderKeyValues?.[i],
         past: pastKeyValues?.[i],
