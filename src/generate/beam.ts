@@ -50,8 +50,8 @@ export class BeamSearch implements Decoder {
     this.#prompt = prompt;
     this.#vocabulary = vocabulary;
     this.#candidates = candidates(settings);
-    const seeds = settings.seeds ?? randomSeeds(batch);
-    this.#noise = settings.doSample ? new GumbelNoise(seeds, width * vocabulary, device) : null;
+    const seeds = settings.doSample ? (settings.seeds ?? randomSeeds(batch)) : null;
+    this.#noise = seeds === null ? null : new GumbelNoise(seeds, width * vocabulary, device);
     this.tokens = empty([batch, width], ints);
     this.parents = empty([batch, width], ints);
     // All beams are the prompt at first, so all but one are dead.
