@@ -24,7 +24,7 @@ class Intermediate extends Module {
 export interface LayerContext {
   /** How many of the positions, from the first, are queries. */
   readonly queries: number;
-  /** Of the self-attention; true where allowed, broadcast to `[B, H, Lq, Lk]`. */
+  /** Of the self-attention: added to the scores, broadcast to `[B, H, Lq, Lk]`. */
   readonly mask: Tensor | null;
   /** The picture's features `[B, N, encoder width]`, where their keys and values are not given. */
   readonly image?: Tensor | undefined;

@@ -70,8 +70,9 @@ export class QFormerModel extends Module {
    * @throws ArgumentError where there is neither query nor text, text that this Q-Former has no blocks for, or queries without a picture
    */
   forward(inputs: QFormerInputs): QFormerOutput {
-    const { attentionMask = null, encoderKeyValues, pastKeyValues, cache = false } = inputs;
+    const { encoderKeyValues, pastKeyValues, cache = false } = inputs;
     const { dtype } = this.layernorm.weight as Tensor;
+    const mask = inputs.attentionMask == null ? null : additiveMask(inputs.attentionMask, dtype); // for all layers at once
     const mask = attentionMask === null ? null : additiveMask(attentionMask, dtype);
     const image = encoderKeyValues === undefined ? inputs.encoderHiddenStates?.to(dtype) : undefined;
     const queries = inputs.queryEmbeds?.size(1) ?? 0;
