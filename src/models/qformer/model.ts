@@ -73,7 +73,6 @@ export class QFormerModel extends Module {
     const { encoderKeyValues, pastKeyValues, cache = false } = inputs;
     const { dtype } = this.layernorm.weight as Tensor;
     const mask = inputs.attentionMask == null ? null : additiveMask(inputs.attentionMask, dtype); // for all layers at once
-    const mask = attentionMask === null ? null : additiveMask(attentionMask, dtype);
     const image = encoderKeyValues === undefined ? inputs.encoderHiddenStates?.to(dtype) : undefined;
     const queries = inputs.queryEmbeds?.size(1) ?? 0;
     let x = this.#embed(inputs, batchOf(inputs), dtype);
