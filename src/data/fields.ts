@@ -17,8 +17,9 @@ export class FileFields {
     this.#json = json as { readonly [key: string]: Json };
   }
 
-  get names(): string[] {
-    return Object.keys(this.#json);
+  /** The whole object. */
+  toJSON(): { readonly [key: string]: Json } {
+    return this.#json;
   }
 
   /** The value as it came; undefined where it is absent or null. */

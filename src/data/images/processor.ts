@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { ArgumentError, FileError } from '../../native/errors.ts';
-import { type Json, readJsonObject } from '../../native/files.ts';
+import { type Json, readJsonObject, writeFileAtomically } from '../../native/files.ts';
 import { empty, noGrad, scope, Tensor, tensor, upsampleBicubicAntialiased } from '../../tensor/index.ts';
 import { type Colour, FileFields } from '../fields.ts';
 import { type LoadImageOptions, loadImage } from './load.ts';
@@ -96,6 +96,11 @@ export class ImageProcessor {
       rescale_factor: rescaleFactor,
       size: { height: size.height, width: size.width },
     };
+  }
+
+  /** Writes `preprocessor_config.json`. */
+  savePretrained(folder: string): void {
+    writeFileAtomically(path.join(folder, 'preprocessor_config.json'), `${JSON.stringify(this, null, 2)}\n`);
   }
 
   /**
