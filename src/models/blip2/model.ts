@@ -79,6 +79,7 @@ export class Blip2ForConditionalGeneration extends Module {
     }
     const init = initNormal(config.initializerRange);
     this.visionModel = new VisionModel(config.visionConfig);
+    // Not zeros, as in Hugging Face: equal queries would get equal gradients and stay equal.
     this.queryTokens = parameter([1, config.numQueryTokens, qformerConfig.hiddenSize], init);
     this.qformer = new QFormerModel(qformerConfig);
     this.languageProjection = new Linear(qformerConfig.hiddenSize, textConfig.hiddenSize, { init });

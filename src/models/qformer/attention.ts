@@ -48,19 +48,19 @@ export class QFormerHeads extends Module {
 
   /** Keys and values of `[B, Lk, source]`, views of what the projections give. */
   keyValue(x: Tensor): KeyValue {
-    return { key: this.#split(this.key.forward(x)), value: this.#split(this.value.forward(x)) };
+    const [batch, length] = [x.size(0), x.size(1)];
+    return { key: this.#split(this.key.forward(x), batch, length), value: this.#split(this.value.forward(x), batch, length) };
   }
 
   /** `[B, Lq, D]` over the given keys and values → `[B, Lq, D]`. */
   forward(x: Tensor, { key, value }: KeyValue, mask: Tensor | null): Tensor {
-    const dropout = this.training ? this.#dropout : 0;
-    return attention(this.#split(this.query.forward(x)), key, value, { mask, dropout })
-      .transpose(1, 2)
-      .flatten(2);
+    const query = this.#split(this.query.forward(x), x.size(0), x.size(1));
+    const mixed = attention(query, key, value, { mask, dropout: this.training ? this.#dropout : 0 });
+    return mixed.transpose(1, 2).flatten(2);
   }
 
-  #split(x: Tensor): Tensor {
-    return x.unflatten(-1, [this.#heads, -1]).transpose(1, 2);
+  #split(x: Tensor, batch: number, length: number): Tensor {
+    return x.view(batch, length, this.#heads, -1).transpose(1, 2);
   }
 }
 

@@ -70,7 +70,8 @@ export class ClipAttention extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const split = (part: Tensor) => part.unflatten(-1, [this.#heads, -1]).transpose(1, 2); // [B, H, N, E]
+    const [batch, length] = [x.size(0), x.size(1)];
+    const split = (part: Tensor) => part.view(batch, length, this.#heads, -1).transpose(1, 2); // [B, H, N, E]
     const [q, k, v] = [this.qProj.forward(x), this.kProj.forward(x), this.vProj.forward(x)];
     const mixed = attention(split(q), split(k), split(v), { dropout: this.training ? this.#dropout : 0 });
     return this.outProj.forward(mixed.transpose(1, 2).flatten(2));

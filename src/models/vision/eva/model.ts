@@ -59,7 +59,7 @@ export class VisionAttention extends Module {
   forward(x: Tensor): Tensor {
     const [q, k, v] = this.qkv
       .forward(x) // [B, N, 3·D], of which q, k, v are views [B, H, N, E]
-      .unflatten(-1, [3, this.#heads, -1])
+      .view(x.size(0), x.size(1), 3, this.#heads, -1)
       .unbind(2)
       .map((part) => part.transpose(1, 2)) as [Tensor, Tensor, Tensor];
     const mixed = attention(q, k, v, { dropout: this.training ? this.#dropout : 0 });
