@@ -5,7 +5,17 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import zlib from 'node:zlib';
 import sharp, { type Color, type Sharp } from 'sharp';
-import { ArgumentError, FileError, ImageError, ImageProcessor, loadImage, memory, tensor, zeros } from '../../src/index.ts';
+import {
+  ArgumentError,
+  FileError,
+  ImageError,
+  ImageProcessor,
+  loadImage,
+  memory,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../../src/index.ts';
 
 const photos = path.resolve('test/fixtures/photos');
 const rocket = path.join(photos, 'rocket.jpg');
@@ -156,6 +166,27 @@ describe('what cannot be decoded is an ImageError that names the file', () => {
       if (!(name.includes('animated') && share >= 0.4)) expect(error).toBeInstanceOf(ImageError);
       if (error instanceof Error) expect((error as ImageError).file).toBe(file);
     }
+  });
+
+  test('damaged in many ways, each is refused or decoded, and nothing else happens', async () => {
+    let state = 7;
+    const below = (limit: number): number => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return Math.floor((state / 2 ** 32) * limit);
+    };
+    const kinds = path.join(photos, 'kinds');
+    let refused = 0;
+    for (const name of fs.readdirSync(kinds)) {
+      const bytes = fs.readFileSync(path.join(kinds, name));
+      for (let i = 0; i < 20; i++) {
+        const damaged = Buffer.from(bytes);
+        for (let n = 0; n < 1 + below(4); n++) damaged[below(damaged.length)] = below(256);
+        const result: unknown = await loadImage(damaged).catch((caught: unknown) => caught);
+        if (result instanceof ImageError) refused++;
+        else expect((result as Tensor).shape[0]).toBe(3);
+      }
+    }
+    expect(refused).toBeGreaterThan(50);
   });
 
   test('too many pixels', async () => {

@@ -96,9 +96,14 @@ function byteLevelBpe(vocab: Definition, merges: Json, config: FileFields): Defi
   return {
     added_tokens: added(present(vocab, tokens)),
     normalizer: null,
-    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: config.flag('add_prefix_space', false), use_regex: true },
+    pre_tokenizer: {
+      type: 'ByteLevel',
+      add_prefix_space: config.flag('add_prefix_space', false),
+      trim_offsets: true,
+      use_regex: true,
+    },
     post_processor: config.flag('add_bos_token', true) ? template(present(vocab, [bos]), []) : null,
-    decoder: { type: 'ByteLevel' },
+    decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: { type: 'BPE', vocab, merges, unk_token: null },
   };
 }
