@@ -24,6 +24,7 @@ interface Prepared {
 
 /** Encodes pictures and prompt once, whatever the number of beams, and fills in the configuration's special tokens. */
 function prepare(model: Blip2ForConditionalGeneration, inputs: GenerateInputs, options: GenerateOptions): Prepared {
+  options.signal?.throwIfAborted();
   return inferenceMode(() =>
     scope(() => {
       const { textConfig } = model.config;
@@ -33,8 +34,8 @@ function prepare(model: Blip2ForConditionalGeneration, inputs: GenerateInputs, o
       const inputIds = inputs.inputIds?.alias() ?? imagePrompt(model, projected, bosTokenId);
       const embedded = model.embedPrompt(inputIds, projected);
       const decoding = new OptDecoding(model.languageModel, embedded, inputs.attentionMask ?? null);
-      const { eosTokenId, padTokenId } = textConfig;
-      return { decoding, inputIds: keep(inputIds), options: { eosTokenId, padTokenId, ...options } };
+      const { eosTokenId = textConfig.eosTokenId, padTokenId = textConfig.padTokenId } = options;
+      return { decoding, inputIds: keep(inputIds), options: { ...options, eosTokenId, padTokenId } };
     }),
   );
 }

@@ -1,0 +1,130 @@
+import { Worker } from 'node:worker_threads';
+import { unpackError, WorkerError } from './errors.ts';
+import type { Reply, Request, WorkerSettings } from './protocol.ts';
+
+interface Pending {
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+  onPiece: ((piece: unknown) => void) | undefined;
+}
+
+/** One worker thread with a model in it. Calls are answered in the order in which they were made. */
+export class ModelWorker {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 0;
+  #ended: WorkerError | undefined;
+
+  private constructor(worker: Worker) {
+    this.#worker = worker;
+    worker.on('message', (reply: Reply) => this.#receive(reply));
+    worker.on('error', (error) =>
+      this.#end(new WorkerError('ERR_WORKER', `the model's worker died: ${error.message}`, { cause: error })),
+    );
+    worker.on('exit', (code) => this.#end(new WorkerError('ERR_WORKER', `the model's worker exited with code ${code}`)));
+  }
+
+  /** Starts a worker and waits until its model is loaded. */
+  static start(settings: WorkerSettings, file = new URL('./worker.js', import.meta.url)): Promise<ModelWorker> {
+    const worker = new Worker(file, { workerData: settings, name: 'blip2' });
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error): void =>
+        reject(new WorkerError('ERR_WORKER', `the model's worker died: ${error.message}`, { cause: error }));
+      const exit = (code: number): void => fail(new Error(`exit code ${code}`));
+      worker.once('error', fail);
+      worker.once('exit', exit);
+      worker.once('message', (reply: Reply) => {
+        worker.off('error', fail);
+        worker.off('exit', exit);
+        if (reply.type === 'failed') {
+          void worker.terminate();
+          reject(unpackError(reply.error));
+        } else {
+          const client = new ModelWorker(worker);
+          worker.unref(); // an idle model does not keep the process alive
+          resolve(client);
+        }
+      });
+    });
+  }
+
+  /** Sends a call; the signal takes it out of the queue, or stops it at its next step. */
+  call(method: string, input: unknown, signal?: AbortSignal, onPiece?: (piece: unknown) => void): Promise<unknown> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const id = this.#nextId++;
+    const abort = (): void => this.#post({ type: 'abort', id });
+    return new Promise<unknown>((resolve, reject) => {
+      this.#post({ type: 'call', id, method, input }); // first: it throws for what cannot be cloned
+      this.#pending.set(id, { resolve, reject, onPiece });
+      if (this.#pending.size === 1) this.#worker.ref();
+      signal?.addEventListener('abort', abort, { once: true });
+    })
+      .catch((error: unknown) => {
+        throw signal?.aborted && !(error instanceof WorkerError) ? signal.reason : error;
+      })
+      .finally(() => signal?.removeEventListener('abort', abort));
+  }
+
+  /** The same for calls that give their result in pieces. Leaving the loop early stops the call. */
+  async *stream(method: string, input: unknown, signal?: AbortSignal): AsyncGenerator<unknown, void, undefined> {
+    const stop = new AbortController();
+    const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
+    const pieces: unknown[] = [];
+    let wake: () => void = () => {};
+    let finished = false;
+    const done = this.call(method, input, either, (piece) => {
+      pieces.push(piece);
+      wake();
+    }).finally(() => {
+      finished = true;
+      wake();
+    });
+    done.catch(() => {}); // reported where it is awaited
+    try {
+      while (true) {
+        while (pieces.length > 0) yield pieces.shift();
+        if (finished) break;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+      await done;
+    } finally {
+      if (!finished) stop.abort();
+    }
+  }
+
+  /** Ends the worker and frees the model; calls that wait are rejected. */
+  async close(): Promise<void> {
+    if (this.#ended === undefined) {
+      const exited = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()));
+      this.#post({ type: 'close' });
+      this.#worker.ref();
+      this.#end(new WorkerError('ERR_CLOSED', 'the model has been closed'));
+      await exited;
+    }
+  }
+
+  #post(request: Request): void {
+    this.#worker.postMessage(request);
+  }
+
+  #settle(id: number): Pending | undefined {
+    const pending = this.#pending.get(id);
+    if (this.#pending.delete(id) && this.#pending.size === 0) this.#worker.unref();
+    return pending;
+  }
+
+  #receive(reply: Reply): void {
+    if (reply.type === 'piece') this.#pending.get(reply.id)?.onPiece?.(reply.piece);
+    else if (reply.type === 'done') this.#settle(reply.id)?.resolve(reply.result);
+    else if (reply.type === 'error') this.#settle(reply.id)?.reject(unpackError(reply.error));
+  }
+
+  #end(error: WorkerError): void {
+    this.#ended ??= error;
+    for (const { reject } of this.#pending.values()) reject(this.#ended);
+    this.#pending.clear();
+  }
+}

@@ -1,0 +1,167 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { pathToFileURL } from 'node:url';
+import {
+  ArgumentError,
+  Blip2,
+  Blip2ForConditionalGeneration,
+  Blip2Processor,
+  FileError,
+  ImageError,
+  WorkerError,
+} from '../../src/index.ts';
+import { ModelWorker } from '../../src/pipeline/client.ts';
+import { generativeCheckpoint, photos } from '../support/checkpoints.ts';
+
+const [chelsea, coffee] = photos as [string, string];
+let folder: string;
+let blip2: Blip2;
+
+beforeAll(async () => {
+  folder = generativeCheckpoint();
+  blip2 = await Blip2.fromPretrained(folder, { threads: 1 });
+});
+afterAll(async () => {
+  await blip2.close();
+  fs.rmSync(folder, { recursive: true });
+});
+
+/** What the model itself gives, without worker or facade. */
+async function direct(image: string, text: string | undefined, options: object): Promise<string> {
+  const processor = Blip2Processor.fromPretrained(folder);
+  const model = Blip2ForConditionalGeneration.fromPretrained(folder);
+  const inputs = await processor.preprocess(text === undefined ? { images: image } : { images: image, text });
+  if (inputs.pixelValues === undefined) throw new Error('no pixels');
+  const { sequences } = await model.generate({ ...inputs, pixelValues: inputs.pixelValues }, options);
+  const [row] = sequences.toArray() as number[][];
+  const start = inputs.inputIds?.size(1) ?? model.config.numQueryTokens + 1;
+  model.dispose();
+  return processor.tokenizer.decode((row as number[]).slice(start), { skipSpecialTokens: true }).trim();
+}
+
+test('captions are what the model writes, for one picture and for many', async () => {
+  const expected = await direct(chelsea, undefined, { numBeams: 5, maxNewTokens: 30 });
+  expect(expected.length).toBeGreaterThan(3);
+  expect(await blip2.caption(chelsea)).toBe(expected);
+  const all = await blip2.caption(photos, { batchSize: 2 });
+  expect(all).toHaveLength(photos.length);
+  expect(all[0]).toBe(expected);
+  const prompted = await direct(coffee, 'a photo of', { numBeams: 2, maxNewTokens: 6 });
+  expect(await blip2.caption(coffee, { prompt: 'a photo of', numBeams: 2, maxNewTokens: 6 })).toBe(prompted);
+});
+
+test('pictures may be paths, URLs, bytes and pixels', async () => {
+  const expected = await blip2.caption(chelsea, { maxNewTokens: 5 });
+  const bytes = fs.readFileSync(chelsea);
+  expect(await blip2.caption([pathToFileURL(chelsea), bytes], { maxNewTokens: 5 })).toEqual([expected, expected]);
+  expect(bytes.byteLength).toBeGreaterThan(0); // still the caller's
+  const grey = { data: new Uint8Array(4 * 4 * 3).fill(128), width: 4, height: 4 };
+  expect(typeof (await blip2.caption(grey, { maxNewTokens: 2 }))).toBe('string');
+});
+
+test('answers put the question into the template, for questions of unequal length', async () => {
+  const questions = ['what is it?', 'what colour is the thing in the middle of the picture?'];
+  const expected = await Promise.all(
+    questions.map((question) => direct(coffee, `Question: ${question} Short answer:`, ANSWERING)),
+  );
+  expect(await blip2.answer([coffee, coffee], questions)).toEqual(expected);
+  expect(await blip2.answer(coffee, questions[1] as string)).toBe(expected[1]);
+  const custom = await direct(coffee, 'Q: $& why? A:', ANSWERING);
+  expect(await blip2.answer(coffee, '$& why?', { template: 'Q: {} A:' })).toBe(custom);
+});
+const ANSWERING = { numBeams: 5, maxNewTokens: 10, minNewTokens: 1, lengthPenalty: 0 };
+
+test('streamed pieces add up to the greedy text', async () => {
+  const expected = await blip2.caption([chelsea, coffee], { numBeams: 1 });
+  const texts = ['', ''];
+  let pieces = 0;
+  for await (const { index, text } of blip2.streamCaption([chelsea, coffee])) {
+    texts[index] += text;
+    pieces++;
+  }
+  expect(texts).toEqual(expected);
+  expect(pieces).toBeGreaterThan(4);
+
+  let answer = '';
+  for await (const { text } of blip2.streamAnswer(coffee, 'what is it?')) answer += text;
+  expect(answer).toBe(await blip2.answer(coffee, 'what is it?', { numBeams: 1 }));
+});
+
+test('leaving a stream early, and wrong stream options, leave the model usable', async () => {
+  for await (const _ of blip2.streamCaption(chelsea, { maxNewTokens: 100, minNewTokens: 100 })) break;
+  await expect(blip2.streamCaption(chelsea, { numBeams: 3 }).next()).rejects.toThrow(ArgumentError);
+  expect(typeof (await blip2.caption(chelsea, { maxNewTokens: 2 }))).toBe('string');
+});
+
+test('calls queue, and a signal takes one out of the queue or stops it', async () => {
+  const order: number[] = [];
+  const calls = [0, 1, 2].map((i) => blip2.caption(chelsea, { maxNewTokens: 3 }).then(() => order.push(i)));
+  await Promise.all(calls);
+  expect(order).toEqual([0, 1, 2]);
+
+  const running = new AbortController();
+  const waiting = new AbortController();
+  const long = { maxNewTokens: 100, minNewTokens: 100 };
+  const first = blip2.caption(photos, { ...long, signal: running.signal });
+  const second = blip2.caption(photos, { ...long, signal: waiting.signal });
+  const third = blip2.caption(chelsea, { maxNewTokens: 2 });
+  waiting.abort(new Error('no longer wanted'));
+  setTimeout(() => running.abort(new Error('took too long')), 20);
+  await expect(second).rejects.toThrow('no longer wanted');
+  await expect(first).rejects.toThrow('took too long');
+  expect(typeof (await third)).toBe('string');
+  await expect(blip2.caption(chelsea, { signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before');
+});
+
+test('errors keep their class and name what is wrong', async () => {
+  const missing = path.join(folder, 'no-such.png');
+  const error = await blip2.caption([chelsea, missing]).catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(ImageError);
+  expect(error).toBeInstanceOf(FileError);
+  expect((error as ImageError).file).toBe(missing);
+  await expect(blip2.caption(chelsea, { numBeams: 0 })).rejects.toMatchObject({ name: 'ArgumentError', argument: 'numBeams' });
+  await expect(blip2.caption([])).rejects.toThrow(ArgumentError);
+  await expect(blip2.answer([chelsea, coffee], ['one'])).rejects.toThrow('one for each of the 2 pictures');
+  await expect(blip2.answer(chelsea, 'q', { template: 'none' })).rejects.toThrow('{}');
+  await expect(blip2.caption(chelsea, { batchSize: 0 })).rejects.toThrow('batchSize');
+  await expect(Blip2.fromPretrained(path.join(folder, 'nowhere'))).rejects.toThrow(FileError);
+  await expect(Blip2.fromPretrained(folder, { device: 'cuda:7' })).rejects.toMatchObject({ code: 'ERR_DEVICE' });
+});
+
+test('the event loop stays free during captions', async () => {
+  const large = generativeCheckpoint({ hiddenSize: 256, layers: 8 });
+  const other = await Blip2.fromPretrained(large, { threads: 1 });
+  await other.caption(chelsea);
+  const lag = monitorEventLoopDelay({ resolution: 5 });
+  lag.enable();
+  const start = performance.now();
+  await other.caption(photos, { minNewTokens: 60, maxNewTokens: 60 });
+  const took = performance.now() - start;
+  lag.disable();
+  await other.close();
+  fs.rmSync(large, { recursive: true });
+  expect(took).toBeGreaterThan(100); // long enough to have been felt
+  expect(lag.percentile(99) / 1e6).toBeLessThan(50);
+});
+
+test('after close, and when it closes, calls are rejected', async () => {
+  const other = await Blip2.fromPretrained(folder);
+  const waiting = other.caption(photos, { minNewTokens: 100, maxNewTokens: 100 });
+  const rejected = expect(waiting).rejects.toMatchObject({ name: 'WorkerError', code: 'ERR_CLOSED' });
+  await other.close();
+  await rejected;
+  await expect(other.caption(chelsea)).rejects.toThrow(WorkerError);
+  await other.close();
+});
+
+test('a worker that dies rejects what waits', async () => {
+  const script = `import { parentPort } from 'node:worker_threads';
+    parentPort.postMessage({ type: 'ready' });
+    parentPort.on('message', () => process.exit(3));`;
+  const settings = { kind: 'generative', directory: folder, device: undefined, dtype: undefined, threads: undefined } as const;
+  const worker = await ModelWorker.start(settings, new URL(`data:text/javascript,${encodeURIComponent(script)}`));
+  const calls = [worker.call('write', {}), worker.call('write', {})];
+  for (const call of calls) await expect(call).rejects.toMatchObject({ name: 'WorkerError', code: 'ERR_WORKER' });
+  await expect(worker.call('write', {})).rejects.toThrow(WorkerError);
+});
