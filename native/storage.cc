@@ -75,7 +75,8 @@ size_t BytesOf(const std::vector<int64_t>& shape, c10::ScalarType dtype, const c
   size_t bytes = c10::elementSize(dtype);
   for (const int64_t size : shape) {
     if (size < 0) throw ArgumentError(argument, "sizes of at least 0", std::to_string(size));
-    if (__builtin_mul_overflow(bytes, static_cast<size_t>(size), &bytes)) throw ArgumentError(argument, "a shape that fits memory", "one that does not");
+    if (__builtin_mul_overflow(bytes, static_cast<size_t>(size), &bytes))
+      throw ArgumentError(argument, "a shape that fits memory", "one that does not");
   }
   return bytes;
 }
@@ -114,7 +115,8 @@ napi_value WrapData(napi_env env, napi_callback_info info) {
       throw ArgumentError("data", "an offset that is a multiple of the element's size", "one that is not");
     }
     napi_ref reference = nullptr;
-    if (napi_create_reference(env, view.buffer, 1, &reference) != napi_ok) throw std::runtime_error("the ArrayBuffer cannot be referenced");
+    if (napi_create_reference(env, view.buffer, 1, &reference) != napi_ok)
+      throw std::runtime_error("the ArrayBuffer cannot be referenced");
     auto release = [pending = environment.pending, reference](void*) {
       std::lock_guard<std::mutex> lock(pending->mutex);
       if (pending->closed) return;
@@ -241,7 +243,8 @@ napi_value MappedTensor(napi_env env, napi_callback_info info) {
     if (bytes == 0) {
       tensor = at::empty(shape, options);
     } else if (reinterpret_cast<uintptr_t>(range.data) % c10::elementSize(dtype) == 0) {
-      tensor = at::from_blob(range.data, shape, [mapping](void*) {}, options);
+      tensor = at::from_blob(
+          range.data, shape, [mapping](void*) {}, options);
     } else {
       tensor = at::empty(shape, options);
       std::memcpy(tensor.data_ptr(), range.data, bytes);
