@@ -3,7 +3,9 @@ import * as blip2 from '../../dist/index.js';
 
 const [, , className, checkpoint, inputs, outputs, saved] = process.argv;
 const io = blip2.loadSafetensors(inputs);
-const model = blip2[className].fromPretrained(checkpoint);
+const Model =
+  className === 'Blip2ForConditionalGeneration' ? blip2.Blip2ForConditionalGeneration : blip2.Blip2ForImageTextRetrieval;
+const model = Model.fromPretrained(checkpoint);
 const batch = {
   pixelValues: io.get('pixel_values'),
   inputIds: io.get('input_ids'),
