@@ -1,0 +1,78 @@
+// What a user does: installs the packed package, without install scripts, into a folder of their own, and uses it from there.
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { buildDirectory, candidates, packageRoot } from '../../src/native/locate.ts';
+
+const room = mkdtempSync(path.join(tmpdir(), 'blip2-package-'));
+const app = path.join(room, 'app');
+
+afterAll(() => rmSync(room, { recursive: true, force: true }));
+
+function run(command: string, args: readonly string[], cwd = app): string {
+  return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+// The package as it is published: prebuilt addons in it, here the ones of the local build.
+function pack(): string {
+  const stage = path.join(room, 'stage');
+  mkdirSync(stage);
+  for (const name of ['package.json', 'dist', 'native', 'binding.gyp', 'README.md']) {
+    if (existsSync(path.join(packageRoot, name)))
+      cpSync(path.join(packageRoot, name), path.join(stage, name), { recursive: true });
+  }
+  const prebuilds = path.join(stage, 'prebuilds', `${process.platform}-${process.arch}`);
+  mkdirSync(prebuilds, { recursive: true });
+  for (const name of readdirSync(buildDirectory())) {
+    if (/^(blip2-torch-.*|opener)\.(node|json)$/.test(name))
+      cpSync(path.join(buildDirectory(), name), path.join(prebuilds, name));
+  }
+  const [packed] = JSON.parse(run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', room], stage)) as {
+    filename: string;
+  }[];
+  return path.join(room, packed?.filename ?? '');
+}
+
+test('the package installs into another folder and works there, from ESM and CommonJS', () => {
+  const archive = pack();
+  mkdirSync(app);
+  writeFileSync(path.join(app, 'package.json'), '{ "private": true }');
+  run('npm', ['install', archive, '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline']);
+  const installed = path.join(app, 'node_modules/blip2');
+  const shipped = readdirSync(installed, { recursive: true }).map(String);
+  expect(shipped).toContain('binding.gyp');
+  expect(shipped.filter((name) => /\.map$|tsbuildinfo|^(src|test|build)\b/.test(name))).toEqual([]);
+
+  const report = run('npx', ['blip2', 'doctor']);
+  expect(report).toContain(`prebuilt for libtorch ${candidates().find(({ taken }) => taken)?.version}: ${installed}`);
+  expect(report).toContain('Everything needed is there.');
+
+  writeFileSync(
+    path.join(app, 'cjs.cjs'),
+    "const { tensor } = require('blip2'); console.log(tensor([1, 2, 3]).mul(2).toArray());",
+  );
+  writeFileSync(path.join(app, 'esm.mjs'), "import { tensor } from 'blip2'; console.log(tensor([1, 2, 3]).mul(2).toArray());");
+  expect(run(process.execPath, ['cjs.cjs'])).toBe('[ 2, 4, 6 ]\n');
+  expect(run(process.execPath, ['esm.mjs'])).toBe('[ 2, 4, 6 ]\n');
+});
+
+test('doctor explains an installation that cannot load, and fails', () => {
+  const env = {
+    ...process.env,
+    LIBTORCH: path.join(room, 'nowhere'),
+    VIRTUAL_ENV: room,
+    XDG_CACHE_HOME: path.join(room, 'cache'),
+  };
+  const main = path.join(packageRoot, 'dist/cli/main.js');
+  let report = '';
+  try {
+    execFileSync(process.execPath, [main, 'doctor'], { env, encoding: 'utf8' });
+  } catch (error) {
+    report = (error as { stdout: string }).stdout;
+  }
+  expect(report).toContain(`passed over LIBTORCH: ${path.join(room, 'nowhere')}: no such folder`);
+  expect(report).toContain(`passed over VIRTUAL_ENV: ${room}: this Python has no torch`);
+  expect(report).toContain('`npx blip2 setup` fills it');
+  expect(report).toContain('2 things are wrong.');
+});
