@@ -1,0 +1,84 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import {
+  AdamW,
+  Blip2ForConditionalGeneration,
+  blip2Config,
+  clipGradNorm,
+  memory,
+  randint,
+  randn,
+  scope,
+  setThreads,
+  threads,
+} from '../../src/index.ts';
+
+// One thread: several test files run at a time, and threads that wait for each other's cores would take minutes.
+const before = threads();
+beforeAll(() => setThreads(1));
+afterAll(() => setThreads(before));
+
+const STEPS = 500;
+const [BATCH, QUERIES, WORDS, VOCABULARY, IMAGE] = [4, 4, 8, 40, 39];
+
+/** A BLIP-2 with every kind of layer, dropout on. */
+function tiny(): Blip2ForConditionalGeneration {
+  const shape = { hiddenSize: 32, numAttentionHeads: 2, numHiddenLayers: 2 };
+  return new Blip2ForConditionalGeneration(
+    blip2Config({
+      numQueryTokens: QUERIES,
+      imageTokenIndex: IMAGE,
+      visionConfig: { ...shape, intermediateSize: 64, imageSize: 32, patchSize: 16 },
+      qformerConfig: { ...shape, intermediateSize: 64 },
+      textConfig: {
+        ...shape,
+        modelType: 'opt',
+        vocabSize: VOCABULARY,
+        ffnDim: 64,
+        wordEmbedProjDim: 32,
+        maxPositionEmbeddings: 32,
+      },
+    }),
+  ).train();
+}
+
+test('500 training steps hold the number of live tensors exactly and the memory of the process nearly', async () => {
+  const model = tiny();
+  const optimizer = new AdamW(model.parameters(), { lr: 1e-3, weightDecay: 0.05 });
+  const losses: number[] = [];
+  const live: number[] = [];
+  const bytes: number[] = [];
+  const resident: number[] = [];
+  for (let step = 0; step < STEPS; step++) {
+    const loss = scope(() => {
+      const pixelValues = randn([BATCH, 3, 32, 32]);
+      const inputIds = randint(3, IMAGE, [BATCH, QUERIES + WORDS]);
+      inputIds.narrow(1, 0, QUERIES).fill_(IMAGE);
+      const { loss } = model.forward({ pixelValues, inputIds, labels: inputIds.narrow(1, QUERIES, WORDS) });
+      loss?.backward();
+      clipGradNorm(model.parameters(), 1);
+      optimizer.step();
+      optimizer.zeroGrad();
+      return loss?.item() ?? Number.NaN;
+    });
+    losses.push(loss);
+    const { tensors, bytes: held } = memory();
+    live.push(tensors);
+    bytes.push(held);
+    if (step % 10 === 9) {
+      await nextTurn();
+      gc?.();
+      resident.push(process.memoryUsage().rss);
+    }
+  }
+  expect(losses.every(Number.isFinite)).toBe(true);
+  // Parameters, and two moving averages for each that has had a gradient: all are there after the first step.
+  expect(new Set(live)).toEqual(new Set([3 * model.parameters().length]));
+  expect(new Set(bytes).size).toBe(1);
+  // Over the last four fifths; the least of a few samples on either side, as other test files share the machine.
+  const low = (samples: readonly number[]): number => Math.min(...samples);
+  const growth = low(resident.slice(-5)) - low(resident.slice(STEPS / 50, STEPS / 50 + 5));
+  expect(growth).toBeLessThan(4 * 2 ** 20);
+  optimizer.dispose();
+  model.dispose();
+  expect(memory().tensors).toBe(0);
+});
