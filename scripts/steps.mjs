@@ -30,7 +30,8 @@ export function tool(file) {
 export function install() {
   if (isInstalled()) return;
   console.log('installing npm dependencies');
-  must('npm ci', 'npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund']);
+  // Not `npm ci`: it refuses a lock file without the optional packages of platforms that a mirror of the registry does not carry.
+  must('npm install', 'npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund']);
 }
 
 function isInstalled() {
