@@ -17,16 +17,26 @@ struct DtypeName {
 };
 
 constexpr DtypeName kDtypes[] = {
-    {"float32", c10::ScalarType::Float},     {"float64", c10::ScalarType::Double},
-    {"float16", c10::ScalarType::Half},      {"bfloat16", c10::ScalarType::BFloat16},
-    {"int64", c10::ScalarType::Long},        {"int32", c10::ScalarType::Int},
-    {"int16", c10::ScalarType::Short},       {"int8", c10::ScalarType::Char},
-    {"uint8", c10::ScalarType::Byte},        {"bool", c10::ScalarType::Bool},
-    {"uint16", c10::ScalarType::UInt16},     {"uint32", c10::ScalarType::UInt32},
-    {"uint64", c10::ScalarType::UInt64},     {"complex64", c10::ScalarType::ComplexFloat},
-    {"complex128", c10::ScalarType::ComplexDouble}, {"float8_e4m3fn", c10::ScalarType::Float8_e4m3fn},
-    {"float8_e5m2", c10::ScalarType::Float8_e5m2},  {"float8_e8m0fnu", c10::ScalarType::Float8_e8m0fnu},
-    {"float8_e4m3fnuz", c10::ScalarType::Float8_e4m3fnuz}, {"float8_e5m2fnuz", c10::ScalarType::Float8_e5m2fnuz},
+    {"float32", c10::ScalarType::Float},
+    {"float64", c10::ScalarType::Double},
+    {"float16", c10::ScalarType::Half},
+    {"bfloat16", c10::ScalarType::BFloat16},
+    {"int64", c10::ScalarType::Long},
+    {"int32", c10::ScalarType::Int},
+    {"int16", c10::ScalarType::Short},
+    {"int8", c10::ScalarType::Char},
+    {"uint8", c10::ScalarType::Byte},
+    {"bool", c10::ScalarType::Bool},
+    {"uint16", c10::ScalarType::UInt16},
+    {"uint32", c10::ScalarType::UInt32},
+    {"uint64", c10::ScalarType::UInt64},
+    {"complex64", c10::ScalarType::ComplexFloat},
+    {"complex128", c10::ScalarType::ComplexDouble},
+    {"float8_e4m3fn", c10::ScalarType::Float8_e4m3fn},
+    {"float8_e5m2", c10::ScalarType::Float8_e5m2},
+    {"float8_e8m0fnu", c10::ScalarType::Float8_e8m0fnu},
+    {"float8_e4m3fnuz", c10::ScalarType::Float8_e4m3fnuz},
+    {"float8_e5m2fnuz", c10::ScalarType::Float8_e5m2fnuz},
 };
 
 napi_valuetype TypeOf(napi_env env, napi_value value) {

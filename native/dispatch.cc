@@ -32,7 +32,8 @@ c10::MemoryFormat ToMemoryFormat(napi_env env, napi_value value, const char* arg
   if (name == "preserve_format") return c10::MemoryFormat::Preserve;
   if (name == "channels_last") return c10::MemoryFormat::ChannelsLast;
   if (name == "channels_last_3d") return c10::MemoryFormat::ChannelsLast3d;
-  throw ArgumentError(argument, "\"contiguous_format\", \"preserve_format\", \"channels_last\" or \"channels_last_3d\"", Describe(env, value));
+  throw ArgumentError(argument, "\"contiguous_format\", \"preserve_format\", \"channels_last\" or \"channels_last_3d\"",
+                      Describe(env, value));
 }
 
 template <typename T, typename Read>
@@ -48,7 +49,8 @@ c10::IValue ToList(const Given& given, size_t i, const char* expected, Read&& re
       return list;
     }
   }
-  ForEachElement(given.env(), given[i], given.name(i), expected, [&](napi_value element, uint32_t) { list.push_back(read(element)); });
+  ForEachElement(given.env(), given[i], given.name(i), expected,
+                 [&](napi_value element, uint32_t) { list.push_back(read(element)); });
   return list;
 }
 
@@ -101,7 +103,8 @@ c10::IValue Box(const Given& given, size_t i) {
     case Kind::kBoolList:
       return ToList<bool>(given, i, "an array of booleans", [&](napi_value element) { return ToBool(env, element, name); });
     case Kind::kStringList:
-      return ToList<std::string>(given, i, "an array of strings", [&](napi_value element) { return ToString(env, element, name); });
+      return ToList<std::string>(given, i, "an array of strings",
+                                 [&](napi_value element) { return ToString(env, element, name); });
   }
   throw std::runtime_error("unreachable argument kind");
 }
@@ -141,9 +144,9 @@ napi_value ResultsOf(Environment& environment, torch::jit::Stack& stack) {
   return results;
 }
 
-// What JavaScript calls: (number of the operator, …its arguments). With kSpread the operator's first `int[]` is given as the rest of
-// the arguments, which cost a tenth of an array's elements. Without kReturns nothing is returned: in-place and out variants return
-// what they were given.
+// What JavaScript calls: (number of the operator, …its arguments). With kSpread the operator's first `int[]` is given as the rest
+// of the arguments, which cost a tenth of an array's elements. Without kReturns nothing is returned: in-place and out variants
+// return what they were given.
 template <bool kSpread, bool kReturns>
 napi_value Call(napi_env env, napi_callback_info info) {
   size_t count = kMostArguments;
@@ -163,7 +166,8 @@ napi_value Call(napi_env env, napi_callback_info info) {
   napi_value result = nullptr;
   try {
     const size_t most = kSpread ? kMostArguments - 1 : op.parameters.size();
-    if (count - 1 > most) throw ArgumentError("the call", "at most " + std::to_string(most) + " arguments", std::to_string(count - 1));
+    if (count - 1 > most)
+      throw ArgumentError("the call", "at most " + std::to_string(most) + " arguments", std::to_string(count - 1));
     if (op.typed != nullptr) {
       at::Tensor tensor = (*op.typed)(given);
       if constexpr (kReturns) result = ToJs(environment, std::move(tensor));
@@ -194,7 +198,8 @@ napi_value Lookup(napi_env env, napi_callback_info info) {
     if (!qualified) name = "aten::" + name;
     const std::string overload = dot == std::string::npos ? "" : full.substr(dot + 1);
     const auto handle = c10::Dispatcher::singleton().findSchema({name, overload});
-    if (!handle) throw ArgumentError("name", "the name of an operator of this libtorch, such as \"add.Tensor\"", "\"" + full + "\"");
+    if (!handle)
+      throw ArgumentError("name", "the name of an operator of this libtorch, such as \"add.Tensor\"", "\"" + full + "\"");
     auto op = std::make_unique<Operator>(full, *handle);
     if (op->parameters.size() >= kMostArguments) throw std::runtime_error("takes more arguments than the bridge passes");
     environment.operators.push_back(std::move(op));
@@ -211,7 +216,8 @@ napi_value Schema(napi_env env, napi_callback_info info) {
     Arguments args(env, info, 1);
     const int64_t id = ToInt64(env, args[0], "operator");
     auto& operators = EnvironmentOf(env).operators;
-    if (id < 0 || static_cast<size_t>(id) >= operators.size()) throw ArgumentError("operator", "a looked-up operator", std::to_string(id));
+    if (id < 0 || static_cast<size_t>(id) >= operators.size())
+      throw ArgumentError("operator", "a looked-up operator", std::to_string(id));
     const auto& schema = operators[id]->handle.schema();
     std::ostringstream text;
     text << schema;

@@ -94,8 +94,9 @@ napi_value FreeMany(napi_env env, napi_callback_info info) {
       throw ArgumentError("handles", "an Int32Array", Describe(env, args[0]));
     }
     const int64_t count = ToInt64(env, args[1], "count");
-    if (count < 0 || static_cast<size_t>(count) > length) throw ArgumentError("count", "at most the array's length", std::to_string(count));
-    for (int64_t i = 0; i < count; ++i) environment.FreeTensor(static_cast<const int32_t*>(data)[i]);
+    if (count < 0 || static_cast<size_t>(count) > length)
+      throw ArgumentError("count", "at most the array's length", std::to_string(count));
+    for (int64_t i = count - 1; i >= 0; --i) environment.FreeTensor(static_cast<const int32_t*>(data)[i]);
     environment.DrainPending();
     return nullptr;
   });

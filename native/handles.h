@@ -42,8 +42,8 @@ class SlotTable {
 
   T& Get(int32_t handle, const char* argument) {
     if (handle <= 0 || static_cast<size_t>(handle) >= slots_.size() || !used_[handle]) {
-      throw ArgumentError(argument, std::string("a live ") + kind_, std::string("one that has been freed (disposed of, or left behind by its scope)"),
-                          "ERR_FREED");
+      throw ArgumentError(argument, std::string("a live ") + kind_,
+                          std::string("one that has been freed (disposed of, or left behind by its scope)"), "ERR_FREED");
     }
     return slots_[handle];
   }
@@ -89,7 +89,7 @@ struct PendingReleases {
   bool closed = false;
 };
 
-struct Mapping;  // storage.cc
+struct Mapping;   // storage.cc
 struct Operator;  // schema.h
 
 /// All that one Node environment holds. Created by the addon's init, deleted when the environment ends.

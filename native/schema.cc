@@ -36,7 +36,8 @@ Kind ElementKind(const c10::TypePtr& type, const std::string& argument) {
     case c10::TypeKind::GeneratorType:
       return Kind::kGenerator;
     default:
-      throw std::runtime_error("takes an argument " + argument + " of type " + type->repr_str() + ", which JavaScript has no form for");
+      throw std::runtime_error("takes an argument " + argument + " of type " + type->repr_str() +
+                               ", which JavaScript has no form for");
   }
 }
 

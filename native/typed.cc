@@ -12,7 +12,8 @@ namespace blip2 {
 
 namespace {
 
-// ---- one C++ type of argument each: the letter that stands for it in a form, and how it is read ---------------------------------
+// ---- one C++ type of argument each: the letter that stands for it in a form, and how it is read
+// ---------------------------------
 
 template <typename T>
 struct Reader;
@@ -223,36 +224,36 @@ using Sizes = c10::SymIntArrayRef;
 }  // namespace
 
 std::unique_ptr<TypedCall> FindTypedCall(const Operator& op) {
-  static const auto forms = Forms<at::Tensor(T),                                                            // exp
-                                  at::Tensor(T, T),                                                         // mul.Tensor, matmul
-                                  at::Tensor(T, T, S),                                                      // add.Tensor
-                                  at::Tensor(T, S),                                                         // mul.Scalar
-                                  at::Tensor(T, S, S),                                                      // add.Scalar
-                                  at::Tensor(T, T, T),                                                      // where.self
-                                  at::Tensor(T, T, OptionalT),                                              // linear
-                                  at::Tensor(T, Dtype),                                                     // sum
-                                  at::Tensor(T, at::OptionalIntArrayRef, bool, Dtype),                      // sum.dim_IntList
-                                  at::Tensor(T, at::IntArrayRef, bool),                                     // amax
-                                  at::Tensor(T, int64_t, Dtype),                                            // softmax.int
-                                  at::Tensor(T, Sizes),                                                     // view
-                                  at::Tensor(T, Sizes, bool),                                               // expand
-                                  at::Tensor(T, at::IntArrayRef),                                           // permute
-                                  at::Tensor(T, int64_t),                                                   // unsqueeze
-                                  at::Tensor(T, int64_t, int64_t),                                          // transpose.int
-                                  at::Tensor(T, int64_t, SymInt),                                           // select.int
-                                  at::Tensor(T, int64_t, SymInt, SymInt),                                   // narrow
+  static const auto forms = Forms<at::Tensor(T),                                        // exp
+                                  at::Tensor(T, T),                                     // mul.Tensor, matmul
+                                  at::Tensor(T, T, S),                                  // add.Tensor
+                                  at::Tensor(T, S),                                     // mul.Scalar
+                                  at::Tensor(T, S, S),                                  // add.Scalar
+                                  at::Tensor(T, T, T),                                  // where.self
+                                  at::Tensor(T, T, OptionalT),                          // linear
+                                  at::Tensor(T, Dtype),                                 // sum
+                                  at::Tensor(T, at::OptionalIntArrayRef, bool, Dtype),  // sum.dim_IntList
+                                  at::Tensor(T, at::IntArrayRef, bool),                 // amax
+                                  at::Tensor(T, int64_t, Dtype),                        // softmax.int
+                                  at::Tensor(T, Sizes),                                 // view
+                                  at::Tensor(T, Sizes, bool),                           // expand
+                                  at::Tensor(T, at::IntArrayRef),                       // permute
+                                  at::Tensor(T, int64_t),                               // unsqueeze
+                                  at::Tensor(T, int64_t, int64_t),                      // transpose.int
+                                  at::Tensor(T, int64_t, SymInt),                       // select.int
+                                  at::Tensor(T, int64_t, SymInt, SymInt),               // narrow
                                   at::Tensor(T, int64_t, std::optional<SymInt>, std::optional<SymInt>, SymInt),  // slice.Tensor
-                                  at::Tensor(T, int64_t, T),                                                // index_select
-                                  at::Tensor(T, T, SymInt, bool, bool),                                     // embedding
-                                  at::Tensor(T, Sizes, OptionalT, OptionalT, double, bool),                 // layer_norm
-                                  at::Tensor(T, std::string_view),                                          // gelu
-                                  at::Tensor(T, double, bool),                                              // dropout
-                                  at::Tensor & (W),                                                         // zero_
-                                  at::Tensor & (W, T),                                                      // mul_.Tensor
-                                  at::Tensor & (W, S),                                                      // mul_.Scalar
-                                  at::Tensor & (W, T, S),                                                   // add_.Tensor
-                                  at::Tensor & (W, S, S),                                                   // add_.Scalar
-                                  at::Tensor & (W, T, bool)>();                                             // copy_
+                                  at::Tensor(T, int64_t, T),                                                     // index_select
+                                  at::Tensor(T, T, SymInt, bool, bool),                                          // embedding
+                                  at::Tensor(T, Sizes, OptionalT, OptionalT, double, bool),                      // layer_norm
+                                  at::Tensor(T, std::string_view),                                               // gelu
+                                  at::Tensor(T, double, bool),                                                   // dropout
+                                  at::Tensor&(W),                                                                // zero_
+                                  at::Tensor&(W, T),                                                             // mul_.Tensor
+                                  at::Tensor&(W, S),                                                             // mul_.Scalar
+                                  at::Tensor&(W, T, S),                                                          // add_.Tensor
+                                  at::Tensor&(W, S, S),                                                          // add_.Scalar
+                                  at::Tensor&(W, T, bool)>();                                                    // copy_
   const auto& returns = op.handle.schema().returns();
   if (returns.size() != 1 || returns[0].type()->kind() != c10::TypeKind::TensorType) return nullptr;
   std::string form;

@@ -1,5 +1,6 @@
-// A faster way to the same operators: for the commonest forms of schema, whichever operator has them, libtorch's kernels are called
-// with C++ values instead of a stack of boxed ones, which saves a small operator some 10 % and a list of integers two allocations.
+// A faster way to the same operators: for the commonest forms of schema, whichever operator has them, libtorch's kernels are
+// called with C++ values instead of a stack of boxed ones, which saves a small operator some 10 % and a list of integers two
+// allocations.
 #pragma once
 
 #include <ATen/core/Tensor.h>

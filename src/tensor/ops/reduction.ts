@@ -41,22 +41,20 @@ const NONZERO = operator('nonzero');
 /** One dimension or several; negative counts from the end. */
 export type Dims = number | readonly number[];
 
-const list = (dim: Dims): readonly number[] => (typeof dim === 'number' ? [dim] : dim);
-
 /** Operators that fold dimensions, order elements, or ask about all of them. */
 export abstract class Reduction extends Elementwise {
   sum(dim?: Dims, keepdim = false): Tensor {
-    return dim === undefined ? run(SUM, this.handle) : run(SUM_DIM, this.handle, list(dim), keepdim);
+    return dim === undefined ? run(SUM, this.handle) : run(SUM_DIM, this.handle, dim, keepdim);
   }
   mean(dim?: Dims, keepdim = false): Tensor {
-    return dim === undefined ? run(MEAN, this.handle) : run(MEAN_DIM, this.handle, list(dim), keepdim);
+    return dim === undefined ? run(MEAN, this.handle) : run(MEAN_DIM, this.handle, dim, keepdim);
   }
   /** Variance; `correction` 1 is the unbiased one, as in PyTorch. */
   var(dim: Dims | null = null, correction = 1, keepdim = false): Tensor {
-    return run(VAR, this.handle, dim === null ? null : list(dim), correction, keepdim);
+    return run(VAR, this.handle, dim, correction, keepdim);
   }
   std(dim: Dims | null = null, correction = 1, keepdim = false): Tensor {
-    return run(STD, this.handle, dim === null ? null : list(dim), correction, keepdim);
+    return run(STD, this.handle, dim, correction, keepdim);
   }
   prod(): Tensor {
     return run(PROD, this.handle);
@@ -70,10 +68,10 @@ export abstract class Reduction extends Elementwise {
   }
   /** Largest elements along dimensions; the gradient is shared among equals. */
   amax(dim: Dims, keepdim = false): Tensor {
-    return run(AMAX, this.handle, list(dim), keepdim);
+    return run(AMAX, this.handle, dim, keepdim);
   }
   amin(dim: Dims, keepdim = false): Tensor {
-    return run(AMIN, this.handle, list(dim), keepdim);
+    return run(AMIN, this.handle, dim, keepdim);
   }
   /** Largest elements along one dimension and where they are; the gradient goes to the one that is named. */
   maxWithIndices(dim: number, keepdim = false): { values: Tensor; indices: Tensor } {
@@ -98,7 +96,7 @@ export abstract class Reduction extends Elementwise {
     return run(CUMSUM, this.handle, dim);
   }
   logsumexp(dim: Dims, keepdim = false): Tensor {
-    return run(LOGSUMEXP, this.handle, list(dim), keepdim);
+    return run(LOGSUMEXP, this.handle, dim, keepdim);
   }
   /** exp(x) / Σ exp(x) along `dim`, computed in `dtype` where one is given. */
   softmax(dim: number, dtype?: Dtype): Tensor {
@@ -113,7 +111,7 @@ export abstract class Reduction extends Elementwise {
   }
   /** The vector p-norm (2 unless told), over all elements or along dimensions. */
   norm(p = 2, dim: Dims | null = null, keepdim = false): Tensor {
-    return run(NORM, this.handle, p, dim === null ? null : list(dim), keepdim);
+    return run(NORM, this.handle, p, dim, keepdim);
   }
   topk(k: number, dim = -1, largest = true, sorted = true): { values: Tensor; indices: Tensor } {
     return pair(TOPK, this.handle, k, dim, largest, sorted);
