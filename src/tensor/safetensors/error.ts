@@ -11,8 +11,3 @@ export class SafetensorsError extends FileError {
     this.field = field;
   }
 }
-
-/** A name from a file, made fit for a message. */
-export function quote(name: string): string {
-  return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name);
-}

@@ -1,5 +1,6 @@
+import { quote } from '../tensor-file.ts';
 import { bitsOf, isStoredDtype, rankOf, type StoredDtype } from './dtypes.ts';
-import { quote, SafetensorsError } from './error.ts';
+import { SafetensorsError } from './error.ts';
 import { JsonReader } from './json-reader.ts';
 
 /** Where one tensor's bytes lie, counted from the end of the header. */

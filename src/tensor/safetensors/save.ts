@@ -6,12 +6,12 @@ import { addon } from '../../native/load.ts';
 import { native } from '../dispatch.ts';
 import { itemSize } from '../dtype.ts';
 import { scope } from '../lifetime.ts';
+import { CHUNK_BYTES } from '../mapped-pages.ts';
 import { noGrad } from '../modes.ts';
 import { Tensor } from '../tensor.ts';
+import { quote } from '../tensor-file.ts';
 import { storedDtypeOf } from './dtypes.ts';
-import { quote } from './error.ts';
 import { formatHeader, type Item, inFileOrder } from './header.ts';
-import { CHUNK_BYTES } from './mapped-file.ts';
 
 /** Options of {@link saveSafetensors}. */
 export interface SaveOptions {
