@@ -48,20 +48,23 @@ export class QFormerHeads extends Module {
 
   /** Keys and values of `[B, Lk, source]`, views of what the projections give. */
   keyValue(x: Tensor): KeyValue {
-    const [batch, length] = [x.size(0), x.size(1)];
-    return { key: this.#split(this.key.forward(x), batch, length), value: this.#split(this.value.forward(x), batch, length) };
+    return { key: this.split(this.key.forward(x)), value: this.split(this.value.forward(x)) };
   }
 
-  /** `[B, Lq, D]` over the given keys and values → `[B, Lq, D]`. */
-  forward(x: Tensor, { key, value }: KeyValue, mask: Tensor | null): Tensor {
-    const query = this.#split(this.query.forward(x), x.size(0), x.size(1));
-    const mixed = attention(query, key, value, { mask, dropout: this.training ? this.#dropout : 0 });
-    return mixed.transpose(1, 2).flatten(2);
+  /** `[B, H, Lq, E]` over the given keys and values → the same. */
+  attend(query: Tensor, { key, value }: KeyValue, mask: Tensor | null): Tensor {
+    return attention(query, key, value, { mask, dropout: this.training ? this.#dropout : 0 });
   }
 
-  #split(x: Tensor, batch: number, length: number): Tensor {
-    return x.view(batch, length, this.#heads, -1).transpose(1, 2);
+  /** `[B, L, D]` → `[B, H, L, E]`, a view. */
+  split(x: Tensor): Tensor {
+    return x.view(x.size(0), x.size(1), this.#heads, -1).transpose(1, 2);
   }
+}
+
+/** `[B, H, L, E]` → `[B, L, D]`. */
+export function merge(x: Tensor): Tensor {
+  return x.transpose(1, 2).flatten(2);
 }
 
 /** Attention with residual and LayerNorm: self-attention, or, with a source of its own, cross-attention. */
@@ -73,10 +76,6 @@ export class QFormerAttention extends Module {
     super();
     this.attention = new QFormerHeads(config, source);
     this.output = new SublayerOutput(config, config.hiddenSize);
-  }
-
-  forward(x: Tensor, keyValue: KeyValue, mask: Tensor | null = null): Tensor {
-    return this.output.forward(this.attention.forward(x, keyValue, mask), x);
   }
 }
 
