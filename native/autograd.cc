@@ -121,6 +121,24 @@ napi_value IsLeaf(napi_env env, napi_callback_info info) {
   });
 }
 
+// The name of the function that will take the gradient on, such as "AddBackward0", or null.
+napi_value GradFn(napi_env env, napi_callback_info info) {
+  return Guard(env, "gradFn", [&]() -> napi_value {
+    Arguments args(env, info, 1);
+    const at::Tensor& tensor = args.Tensor(0, "tensor");
+    std::string name;
+    try {
+      const auto& function = tensor.grad_fn();
+      if (function == nullptr) return ToJs(EnvironmentOf(env), c10::IValue());
+      name = function->name();
+    } catch (const c10::Error&) {
+      return ToJs(env, std::string("Invalid"));  // a view that was made and then changed in place without grad mode
+    }
+    const auto colon = name.rfind("::");
+    return ToJs(env, colon == std::string::npos ? name : name.substr(colon + 2));
+  });
+}
+
 // Sets and returns what was set before, so that the caller can put it back.
 napi_value SetGradMode(napi_env env, napi_callback_info info) {
   return Guard(env, "setGradMode", [&]() -> napi_value {
@@ -192,6 +210,7 @@ void RegisterAutograd(napi_env env, napi_value exports) {
   Export(env, exports, "requiresGrad", RequiresGrad);
   Export(env, exports, "setRequiresGrad", SetRequiresGrad);
   Export(env, exports, "isLeaf", IsLeaf);
+  Export(env, exports, "gradFn", GradFn);
   Export(env, exports, "setGradMode", SetGradMode);
   Export(env, exports, "gradModeEnabled", GradModeEnabled);
   Export(env, exports, "setInferenceMode", SetInferenceMode);

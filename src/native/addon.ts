@@ -56,6 +56,7 @@ export interface Addon {
   requiresGrad(tensor: number): boolean;
   setRequiresGrad(tensor: number, requiresGrad: boolean): void;
   isLeaf(tensor: number): boolean;
+  gradFn(tensor: number): string | null;
   setGradMode(enabled: boolean): boolean;
   gradModeEnabled(): boolean;
   setInferenceMode(enabled: boolean): boolean;
