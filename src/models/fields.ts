@@ -1,45 +1,23 @@
 import { ArgumentError } from '../native/errors.ts';
+import { JsonFields, shown } from '../native/fields.ts';
 import { type ActivationName, activationNames } from '../nn/index.ts';
 
 /** A JSON object. */
 export type JsonObject = { readonly [name: string]: unknown };
 
-/** How a value is shown in errors. */
-function shown(value: unknown): string {
-  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
-  return JSON.stringify(value)?.slice(0, 80) ?? String(value);
-}
-
 /**
  * Reads the fields of a configuration from JSON. A field that is absent or null takes its default, one that is not as expected is an
  * {@link ArgumentError} with its full name, and those nobody asks for are ignored.
  */
-export class Fields {
-  readonly #json: JsonObject;
-  readonly #path: string;
-
+export class Fields extends JsonFields {
   /** @param path the object's own name, for errors */
   constructor(json: unknown, path: string) {
-    if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-      throw new ArgumentError(path || 'the configuration', 'an object', shown(json));
-    }
-    this.#json = json as JsonObject;
-    this.#path = path;
-  }
-
-  /** The value as it came; undefined where it is absent or null. */
-  raw(name: string): unknown {
-    return (Object.hasOwn(this.#json, name) ? this.#json[name] : undefined) ?? undefined;
-  }
-
-  /** The field's full name. */
-  name(name: string): string {
-    return this.#path === '' ? name : `${this.#path}.${name}`;
+    super(json, path, (field, expected, received) => new ArgumentError(field, expected, received), 'the configuration');
   }
 
   /** Throws that the field is not what was expected. */
-  refuse(name: string, expected: string, received = shown(this.raw(name))): never {
-    throw new ArgumentError(this.name(name), expected, received);
+  refuse(name: string, expected: string, received?: string): never {
+    throw this.refusal(name, expected, received);
   }
 
   /** An integer ≥ 1. */
@@ -78,23 +56,10 @@ export class Fields {
     return value;
   }
 
-  /** A finite number > 0. */
-  positive(name: string, otherwise: number): number {
-    const value = this.raw(name) ?? otherwise;
-    if (typeof value !== 'number' || !(value > 0) || !Number.isFinite(value)) this.refuse(name, 'a number above 0');
-    return value;
-  }
-
   /** A finite number ≥ 0. */
   scale(name: string, otherwise: number): number {
     const value = this.raw(name) ?? otherwise;
     if (typeof value !== 'number' || !(value >= 0) || !Number.isFinite(value)) this.refuse(name, 'a number from 0');
-    return value;
-  }
-
-  flag(name: string, otherwise: boolean): boolean {
-    const value = this.raw(name) ?? otherwise;
-    if (typeof value !== 'boolean') this.refuse(name, 'true or false');
     return value;
   }
 

@@ -87,18 +87,27 @@ const MAX_DEPTH = 64;
  * @throws FileError
  */
 export function readJson(file: string, maxBytes = 2 ** 25): Json {
-  const bytes = readBytes(file, maxBytes);
+  return parseJson(file, readBytes(file, maxBytes));
+}
+
+/**
+ * Parses JSON that may come from anyone.
+ *
+ * @param name what to call it in errors
+ * @throws FileError
+ */
+export function parseJson(name: string, bytes: Uint8Array): Json {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new FileError(file, 'expected JSON but it is not UTF-8 text', { cause: error });
+    throw new FileError(name, 'expected JSON but it is not UTF-8 text', { cause: error });
   }
-  if (depthOf(bytes) > MAX_DEPTH) throw new FileError(file, `expected JSON nested at most ${MAX_DEPTH} deep`);
+  if (depthOf(bytes) > MAX_DEPTH) throw new FileError(name, `expected JSON nested at most ${MAX_DEPTH} deep`);
   try {
     return JSON.parse(text) as Json;
   } catch (error) {
-    throw new FileError(file, `expected JSON: ${reasonOf(error)}`, { cause: error });
+    throw new FileError(name, `expected JSON: ${reasonOf(error)}`, { cause: error });
   }
 }
 

@@ -3,7 +3,7 @@ import { ArgumentError } from '../../native/errors.ts';
 import { reasonOf } from '../../native/files.ts';
 import { fromTypedArray, scope, type Tensor, wrapTypedArray } from '../../tensor/index.ts';
 import { ImageError } from './error.ts';
-import { type Encoded, type ImageSource, isRawImage, type RawImage, readEncoded } from './source.ts';
+import { checkKind, type Encoded, type ImageSource, isRawImage, type RawImage, readEncoded } from './source.ts';
 
 /** Options of {@link loadImage}. */
 export interface LoadImageOptions {
@@ -25,26 +25,58 @@ const LIMIT_INPUT_PIXELS = 178_956_970;
  * @throws ArgumentError for pixels whose size does not fit their data, or a source that is none.
  */
 export async function loadImage(source: ImageSource, options: LoadImageOptions = {}): Promise<Tensor> {
-  const { applyOrientation = true, limitInputPixels = LIMIT_INPUT_PIXELS } = options;
-  if (!(limitInputPixels > 0)) throw new ArgumentError('limitInputPixels', 'a number above 0', String(limitInputPixels));
-  if (isRawImage(source)) return fromPixels(source);
-  const encoded = await readEncoded(source);
-  const { data, info } = await decode(encoded, applyOrientation, limitInputPixels);
+  if (isRawImage(source)) {
+    limitOf(options);
+    return fromPixels(source);
+  }
+  return decodeImage(await readEncoded(source), options);
+}
+
+/** A part of a picture, in pixels. */
+export interface Region {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * The same for a picture file's bytes; with `choose`, only the part that it chooses, given the picture's height and width. What lies below that
+ * part is not decoded, so a picture that is cut off there goes unnoticed.
+ *
+ * @internal
+ */
+export async function decodeImage(
+  encoded: Encoded,
+  options: LoadImageOptions = {},
+  choose?: (height: number, width: number) => Region,
+): Promise<Tensor> {
+  const limitInputPixels = limitOf(options);
+  checkKind(encoded);
+  const { data, info } = await decode(encoded, options.applyOrientation ?? true, limitInputPixels, choose);
   using rows = wrapTypedArray(data, [info.height, info.width, info.channels]);
   return rows.permute(2, 0, 1);
+}
+
+function limitOf({ limitInputPixels = LIMIT_INPUT_PIXELS }: LoadImageOptions): number {
+  if (!(limitInputPixels > 0)) throw new ArgumentError('limitInputPixels', 'a number above 0', String(limitInputPixels));
+  return limitInputPixels;
 }
 
 async function decode(
   { bytes, name }: Encoded,
   autoOrient: boolean,
   limitInputPixels: number,
+  choose?: (height: number, width: number) => Region,
 ): Promise<{ data: Uint8Array; info: OutputInfo }> {
   try {
-    const decoded = await sharp(bytes, { autoOrient, limitInputPixels, failOn: 'error', ignoreIcc: true, sequentialRead: true })
-      .toColourspace('srgb')
-      .removeAlpha()
-      .raw()
-      .toBuffer({ resolveWithObject: true });
+    const picture = sharp(bytes, { autoOrient, limitInputPixels, failOn: 'error', ignoreIcc: true, sequentialRead: true });
+    if (choose !== undefined) {
+      const metadata = await picture.metadata();
+      const { height, width } = autoOrient ? metadata.autoOrient : metadata;
+      picture.extract(choose(height, width));
+    }
+    const decoded = await picture.toColourspace('srgb').removeAlpha().raw().toBuffer({ resolveWithObject: true });
     if (decoded.info.channels !== 3)
       throw new ImageError(name, `expected a picture of RGB or grey but it has ${decoded.info.channels} channels`);
     return decoded;

@@ -3,9 +3,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { type Json, readJsonObject, writeFileAtomically } from '../../native/files.ts';
-import { empty, noGrad, scope, Tensor, tensor, upsampleBicubicAntialiased } from '../../tensor/index.ts';
+import { empty, scope, Tensor, upsampleBicubicAntialiased } from '../../tensor/index.ts';
 import { type Colour, FileFields } from '../fields.ts';
 import { type LoadImageOptions, loadImage } from './load.ts';
+import { normalise } from './normalise.ts';
 import type { ImageSource } from './source.ts';
 
 /** How pictures become what the vision tower reads; Hugging Face's `preprocessor_config.json`. */
@@ -128,7 +129,7 @@ export class ImageProcessor {
           if (pixels !== image) pixels.dispose();
         }
       });
-      this.#normalise(out as Tensor);
+      normalise(out as Tensor, this.config);
     } catch (error) {
       out?.dispose();
       throw error;
@@ -156,21 +157,6 @@ export class ImageProcessor {
       // Planes first: to turn pixels into planes is cheap on bytes, less so together with the conversion to floats.
       place.copy_(resized.contiguous());
     });
-  }
-
-  // The order of operations, in float32, is Hugging Face's: mean and deviation are scaled instead of the pixels.
-  #normalise(values: Tensor): void {
-    const { doRescale, rescaleFactor, doNormalize, imageMean, imageStd } = this.config;
-    noGrad(() =>
-      scope(() => {
-        if (doNormalize) {
-          const scale = doRescale ? Math.fround(1 / rescaleFactor) : 1;
-          const perColour = (colour: Colour): Tensor =>
-            tensor(colour.map((value) => Math.fround(Math.fround(value) * scale))).view(3, 1, 1);
-          values.sub_(perColour(imageMean)).div_(perColour(imageStd));
-        } else if (doRescale) values.mul_(rescaleFactor);
-      }),
-    );
   }
 }
 

@@ -26,19 +26,16 @@ export interface Encoded {
   readonly name: string;
 }
 
-/** Reads a picture file and makes sure that it is of a kind that is decoded here. */
-export async function readEncoded(source: Exclude<ImageSource, RawImage>): Promise<Encoded> {
-  const encoded = await read(source);
-  if (
-    !FORMATS.some((matches) => matches(Buffer.from(encoded.bytes.buffer, encoded.bytes.byteOffset, encoded.bytes.byteLength)))
-  ) {
-    const what = encoded.bytes.byteLength === 0 ? 'it is empty' : 'it is none';
-    throw new ImageError(encoded.name, `expected a JPEG, PNG, WebP, GIF, TIFF or AVIF picture but ${what}`);
-  }
-  return encoded;
+/** Makes sure that a picture is of a kind that is decoded here. */
+export function checkKind({ bytes, name }: Encoded): void {
+  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (FORMATS.some((matches) => matches(file))) return;
+  const what = file.length === 0 ? 'it is empty' : 'it is none';
+  throw new ImageError(name, `expected a JPEG, PNG, WebP, GIF, TIFF or AVIF picture but ${what}`);
 }
 
-async function read(source: Exclude<ImageSource, RawImage>): Promise<Encoded> {
+/** Reads a picture file. */
+export async function readEncoded(source: Exclude<ImageSource, RawImage>): Promise<Encoded> {
   if (ArrayBuffer.isView(source)) return { bytes: source, name: 'the given bytes' };
   if (Object.prototype.toString.call(source) === '[object ArrayBuffer]') {
     return { bytes: new Uint8Array(source as ArrayBuffer), name: 'the given bytes' };
