@@ -9,6 +9,12 @@ export {
 export type { GenerateInputs } from './blip2/generate.ts';
 export { Blip2ForConditionalGeneration, type Blip2Inputs, type Blip2Output } from './blip2/model.ts';
 export { type PresetName, preset, presetNames } from './blip2/presets.ts';
+export {
+  Blip2ForPretraining,
+  type PretrainingConfig,
+  parsePretrainingConfig,
+  pretrainingConfigToJson,
+} from './blip2/pretraining.ts';
 export { Blip2ForImageTextRetrieval, type MatchImages, type RetrievalInputs, type RetrievalOutput } from './blip2/retrieval.ts';
 export type { LoadOptions, SavePretrainedOptions } from './checkpoint.ts';
 export { type OptConfig, optConfigToJson, parseOptConfig } from './opt/config.ts';
@@ -18,7 +24,16 @@ export { parseQFormerConfig, type QFormerConfig } from './qformer/config.ts';
 export { QFormerEmbeddings } from './qformer/embeddings.ts';
 export { QFormerLmHead } from './qformer/lm-head.ts';
 export { captionMask, contrastMask, matchingMask, unifiedMask } from './qformer/masks.ts';
-export { type CrossKeyValues, type QFormerInputs, QFormerModel, type QFormerOutput } from './qformer/model.ts';
+export {
+  type CrossKeyValues,
+  type QFormerInputs,
+  QFormerModel,
+  type QFormerOutput,
+  type QFormerStreams,
+  type SharedPictures,
+} from './qformer/model.ts';
+export { type PackedRow, Packing } from './qformer/packing.ts';
+export type { Wanted } from './qformer/stream.ts';
 export { fromLavisName } from './qformer/weights.ts';
 export { parseT5Config, type T5Config } from './t5/config.ts';
 export { type ClipVisionConfig, parseClipVisionConfig } from './vision/clip/config.ts';

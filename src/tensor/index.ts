@@ -20,7 +20,7 @@ export {
 export { deviceCount, deviceMemory, emptyCache, setThreads, synchronize, threads } from './device.ts';
 export { type Dtype, isFloatingPoint, itemSize } from './dtype.ts';
 export { keep, memory, scope } from './lifetime.ts';
-export { autocast, enableGrad, inferenceMode, isGradEnabled, noGrad } from './modes.ts';
+export { autocast, enableGrad, inFloat32, inferenceMode, isGradEnabled, noGrad } from './modes.ts';
 export { type FusedAdamWLists, foreachMul_, foreachNorm, fusedAdamW_ } from './ops/foreach.ts';
 export {
   type CrossEntropyOptions,
@@ -30,6 +30,7 @@ export {
   embedding,
   layerNorm,
   linear,
+  normalize,
   oneHot,
   rmsNorm,
   scaledDotProductAttention,

@@ -47,3 +47,8 @@ export function autocast<T>(options: { device?: Device; dtype: Dtype }, body: ()
     addon.setAutocast(device, before);
   }
 }
+
+/** Runs `body` with matrix products in float32, also inside {@link autocast}; without autocast nothing changes but for half precision. */
+export function inFloat32<T>(device: Device, body: () => T): T {
+  return autocast({ device, dtype: 'float32' }, body);
+}

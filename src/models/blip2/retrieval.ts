@@ -1,7 +1,7 @@
 // B pictures, T texts, Q queries a picture, N image tokens, L length of a text, D width of the Q-Former, E of the features compared.
 import { ArgumentError } from '../../native/errors.ts';
 import { building, initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
-import { scope, type Tensor } from '../../tensor/index.ts';
+import { normalize, scope, type Tensor } from '../../tensor/index.ts';
 import {
   type LoadOptions,
   loadWeights,
@@ -202,11 +202,6 @@ export class Blip2ForImageTextRetrieval extends Module {
       attentionMask: attentionMask === undefined ? undefined : cut(attentionMask),
     };
   }
-}
-
-/** x / max(‖x‖₂, 1e-12) over the last dimension. */
-function normalize(x: Tensor): Tensor {
-  return x.div(x.norm(2, -1, true).clamp(1e-12));
 }
 
 /** The greatest similarity of any query: `[B, Q, E]`, `[T, E]` → `[B, T]`. */

@@ -10,7 +10,7 @@ const RULES: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/^vision_proj\./, 'vision_projection.'],
   [/^text_proj\./, 'text_projection.'],
   [/^(?:opt|t5)_proj\./, 'language_projection.'],
-  [/^(?:itm_head\.|query_tokens$|temp$)/, '$&'],
+  [/^(?:itm_head\.|ln_vision\.|query_tokens$|temp$)/, '$&'],
 ];
 
 /** A buffer, and what is tied to the word embedding and to the head's own bias. */

@@ -34,6 +34,11 @@ export function rmsNorm(x: Tensor, shape: readonly number[], weight: Tensor | nu
   return run(RMS_NORM, x.handle, shape, weight === null ? null : weight.handle, eps);
 }
 
+/** x / max(‖x‖₂, 1e-12) over the last dimension. */
+export function normalize(x: Tensor): Tensor {
+  return x.div(x.norm(2, -1, true).clamp(1e-12));
+}
+
 /** Rows of `weight` `[V, D]` by id. */
 export function embedding(weight: Tensor, ids: Tensor): Tensor {
   return run(EMBEDDING, weight.handle, ids.handle);

@@ -1,0 +1,1 @@
+export { alone, type ProcessGroup } from './process-group.ts';

@@ -1,0 +1,3 @@
+export { contrastSimilarity, itcLoss, type Positives, positivesOf } from './itc.ts';
+export { drawNegatives, itmLoss } from './itm.ts';
+export { type LmLossOptions, lmLoss, tokenLoss } from './lm.ts';
