@@ -4,7 +4,7 @@
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,6 +27,10 @@ const { values: options } = parseArgs({
   },
 });
 const chosen = choose(options.only.split(',').filter((word) => word !== ''));
+if (typeof chosen === 'string') {
+  console.error(chosen);
+  process.exit(2);
+}
 const threads = Number(options.threads);
 
 const versions = setUpPeer();
@@ -111,7 +115,18 @@ function hardware() {
   return `${cpus[0]?.model.trim() ?? process.arch}${features}, ${cpus.length} cores, ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${os.type()} ${os.release()}`;
 }
 
+/** Both sides must run on one libtorch: says where ours found it. */
+function expectSharedLibtorch() {
+  if (!existsSync('/proc/self/maps')) return;
+  const script = `await import('blip2'); console.log((await import('node:fs')).readFileSync('/proc/self/maps', 'utf8'));`;
+  const maps = execFileSync(process.execPath, ['--input-type=module', '-e', script], { env, cwd: root, encoding: 'utf8' });
+  const file = /\S+\/libtorch_cpu\.so/.exec(maps)?.[0];
+  if (file === undefined || !file.startsWith(realpathSync(libtorch)))
+    throw new Error(`ours runs on ${file}, not on the peer's ${libtorch}`);
+}
+
 prepareMaterials();
+expectSharedLibtorch();
 const { python, ...packages } = versions;
 const facts = [
   ['Machine', hardware()],
