@@ -61,7 +61,7 @@ function sources() {
     .split('\0')
     .filter(
       (file) =>
-        /^(native|src|test|scripts)\/|^[^/]+\.(json|mjs|gyp)$/.test(file) &&
+        /^(native|src|test|examples|scripts)\/|^[^/]+\.(json|mjs|gyp)$/.test(file) &&
         statSync(path.join(root, file), { throwIfNoEntry: false }),
     );
 }
