@@ -55,7 +55,8 @@ napi_value Grad(napi_env env, napi_callback_info info) {
     napi_value result;
     napi_create_array_with_length(env, grads.size(), &result);
     auto& environment = EnvironmentOf(env);
-    for (size_t i = 0; i < grads.size(); ++i) napi_set_element(env, result, i, ToJs(environment, c10::IValue(std::move(grads[i]))));
+    for (size_t i = 0; i < grads.size(); ++i)
+      napi_set_element(env, result, i, ToJs(environment, c10::IValue(std::move(grads[i]))));
     return result;
   });
 }
@@ -76,7 +77,8 @@ napi_value GradsOf(napi_env env, napi_callback_info info) {
     auto& environment = EnvironmentOf(env);
     napi_value result;
     napi_create_array_with_length(env, tensors.size(), &result);
-    for (size_t i = 0; i < tensors.size(); ++i) napi_set_element(env, result, i, ToJs(environment, c10::IValue(tensors[i].grad())));
+    for (size_t i = 0; i < tensors.size(); ++i)
+      napi_set_element(env, result, i, ToJs(environment, c10::IValue(tensors[i].grad())));
     return result;
   });
 }

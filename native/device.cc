@@ -48,7 +48,8 @@ napi_value Synchronize(napi_env env, napi_callback_info info) {
   return Guard(env, "synchronize", [&]() -> napi_value {
     Arguments args(env, info, 1);
     const auto device = ToDevice(env, args[0], "device");
-    if (!device.is_cpu()) at::accelerator::synchronizeDevice(device.has_index() ? device.index() : at::accelerator::getDeviceIndex());
+    if (!device.is_cpu())
+      at::accelerator::synchronizeDevice(device.has_index() ? device.index() : at::accelerator::getDeviceIndex());
     return nullptr;
   });
 }

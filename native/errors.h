@@ -16,8 +16,8 @@ struct ArgumentError : std::runtime_error {
   const char* code;
 };
 
-/// Throws the current C++ exception as a JavaScript error. `where` names the operator or function, `call` shows what it was given.
-/// Must be called inside a catch block.
+/// Throws the current C++ exception as a JavaScript error. `where` names the operator or function, `call` shows what it was
+/// given. Must be called inside a catch block.
 void ThrowCurrent(napi_env env, const std::string& where, const std::string& call);
 
 /// Runs `body`, and turns whatever it throws into a JavaScript error.

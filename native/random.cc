@@ -24,9 +24,9 @@ napi_value CreateGenerator(napi_env env, napi_callback_info info) {
   return Guard(env, "createGenerator", [&]() -> napi_value {
     Arguments args(env, info, 1);
     const auto device = ToDevice(env, args[0], "device");
-    at::Generator generator = device.is_cpu()
-                                  ? at::make_generator<at::CPUGeneratorImpl>()
-                                  : at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
+    at::Generator generator =
+        device.is_cpu() ? at::make_generator<at::CPUGeneratorImpl>()
+                        : at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
     return ToJs(env, EnvironmentOf(env).generators.Put(std::move(generator)));
   });
 }
