@@ -251,8 +251,12 @@ napi_value ToJs(Environment& environment, c10::IValue&& value) {
     return ToJs(env, value.toSymInt().guard_int(__FILE__, __LINE__));
   } else if (value.isDouble()) {
     return ToJs(env, value.toDouble());
+  } else if (value.isSymFloat()) {
+    return ToJs(env, value.toSymFloat().guard_float(__FILE__, __LINE__));
   } else if (value.isBool()) {
     return ToJs(env, value.toBool());
+  } else if (value.isSymBool()) {
+    return ToJs(env, value.toSymBool().guard_bool(__FILE__, __LINE__));
   } else if (value.isScalar()) {
     const at::Scalar scalar = value.toScalar();
     return scalar.isFloatingPoint() ? ToJs(env, scalar.toDouble()) : ToJs(env, scalar.toLong());

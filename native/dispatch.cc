@@ -111,6 +111,27 @@ c10::IValue Box(const Given& given, size_t i) {
 
 // ---- calling ---------------------------------------------------------------------------------------------------------------
 
+std::string DescribeArgument(const Given& given, size_t i) {
+  std::ostringstream out;
+  try {
+    if (given.Absent(i) == nullptr) {
+      if (given.parameter(i).kind == Kind::kTensor) {
+        const auto& tensor = given.Tensor(i);
+        out << c10::toString(tensor.scalar_type()) << " " << tensor.sizes();
+        return out.str();
+      }
+      if (given.parameter(i).kind == Kind::kIntList) {
+        out << at::IntArrayRef(given.IntList(i));
+        return out.str();
+      }
+      if (given.parameter(i).kind == Kind::kDtype) return c10::toString(ToScalarType(given.env(), given[i], ""));
+    }
+  } catch (const std::exception&) {
+    if (given.parameter(i).kind == Kind::kTensor) return "no live tensor";
+  }
+  return Describe(given.env(), given[i]);
+}
+
 // "add.Tensor(self: Float [2, 3], other: Float [4])", for error messages.
 std::string DescribeCall(const Given& given) {
   std::ostringstream out;
@@ -118,19 +139,7 @@ std::string DescribeCall(const Given& given) {
   const size_t shown = std::min({given.count, given.op.parameters.size(), given.spread ? given.op.list + 1 : given.count});
   for (size_t i = 0; i < shown; ++i) {
     out << (i > 0 ? ", " : "") << given.name(i) << ": ";
-    try {
-      if (given.parameter(i).kind == Kind::kTensor && !IsNullish(given.env(), given[i])) {
-        const auto& tensor = given.Tensor(i);
-        out << c10::toString(tensor.scalar_type()) << " " << tensor.sizes();
-        continue;
-      }
-      if (given.parameter(i).kind == Kind::kIntList && given.Absent(i) == nullptr) {
-        out << at::IntArrayRef(given.IntList(i));
-        continue;
-      }
-    } catch (const std::exception&) {
-    }
-    out << (given.parameter(i).kind == Kind::kTensor ? "no live tensor" : Describe(given.env(), given[i]));
+    out << DescribeArgument(given, i);
   }
   out << ")";
   return out.str();
@@ -210,7 +219,27 @@ napi_value Lookup(napi_env env, napi_callback_info info) {
   }
 }
 
-// {schema, returns: ["Tensor", …], writes: [indices of arguments that are written]}
+// Every operator of this libtorch that has a schema, as `lookup` takes it; those of other namespaces than aten with their own.
+napi_value OperatorNames(napi_env env, napi_callback_info) {
+  return Guard(env, "operatorNames", [&]() -> napi_value {
+    napi_value names;
+    napi_create_array(env, &names);
+    uint32_t count = 0;
+    for (const auto& op : c10::Dispatcher::singleton().getAllOpNames()) {
+      if (!c10::Dispatcher::singleton().findSchema(op)) continue;
+      const std::string name = op.name.rfind("aten::", 0) == 0 ? op.name.substr(6) : op.name;
+      napi_set_element(env, names, count++, ToJs(env, op.overload_name.empty() ? name : name + "." + op.overload_name));
+    }
+    return names;
+  });
+}
+
+bool IsHandle(Kind kind) {
+  return kind == Kind::kTensor || kind == Kind::kTensorList || kind == Kind::kOptionalTensorList || kind == Kind::kGenerator;
+}
+
+// {schema, returns: ["Tensor", …], names: [of arguments], writes: [indices of those that are written], handles: [… that are tensors
+// or generators]}
 napi_value Schema(napi_env env, napi_callback_info info) {
   return Guard(env, "schema", [&]() -> napi_value {
     Arguments args(env, info, 1);
@@ -221,21 +250,26 @@ napi_value Schema(napi_env env, napi_callback_info info) {
     const auto& schema = operators[id]->handle.schema();
     std::ostringstream text;
     text << schema;
-    napi_value result, returns, writes;
+    napi_value result, returns, writes, handles, names;
     napi_create_object(env, &result);
     napi_create_array(env, &returns);
     napi_create_array(env, &writes);
+    napi_create_array(env, &handles);
+    napi_create_array(env, &names);
     uint32_t index = 0;
     for (const auto& type : schema.returns()) napi_set_element(env, returns, index++, ToJs(env, type.type()->annotation_str()));
-    uint32_t written = 0;
-    const auto& arguments = schema.arguments();
-    for (uint32_t i = 0; i < arguments.size(); ++i) {
-      const auto* alias = arguments[i].alias_info();
-      if (alias != nullptr && alias->isWrite()) napi_set_element(env, writes, written++, ToJs(env, static_cast<int32_t>(i)));
+    uint32_t written = 0, handled = 0;
+    const auto& parameters = operators[id]->parameters;
+    for (uint32_t i = 0; i < parameters.size(); ++i) {
+      napi_set_element(env, names, i, ToJs(env, parameters[i].name));
+      if (parameters[i].written) napi_set_element(env, writes, written++, ToJs(env, static_cast<int32_t>(i)));
+      if (IsHandle(parameters[i].kind)) napi_set_element(env, handles, handled++, ToJs(env, static_cast<int32_t>(i)));
     }
     napi_set_named_property(env, result, "schema", ToJs(env, text.str()));
     napi_set_named_property(env, result, "returns", returns);
     napi_set_named_property(env, result, "writes", writes);
+    napi_set_named_property(env, result, "handles", handles);
+    napi_set_named_property(env, result, "names", names);
     return result;
   });
 }
@@ -244,6 +278,7 @@ napi_value Schema(napi_env env, napi_callback_info info) {
 
 void RegisterDispatch(napi_env env, napi_value exports) {
   Export(env, exports, "lookup", Lookup);
+  Export(env, exports, "operatorNames", OperatorNames);
   Export(env, exports, "schema", Schema);
   // The hot functions carry their environment, which saves asking N-API for it at every call.
   Export(env, exports, "call", Call<false, true>, &EnvironmentOf(env));

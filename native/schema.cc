@@ -75,7 +75,9 @@ void CheckReturn(const c10::TypePtr& type) {
     case c10::TypeKind::IntType:
     case c10::TypeKind::SymIntType:
     case c10::TypeKind::FloatType:
+    case c10::TypeKind::SymFloatType:
     case c10::TypeKind::BoolType:
+    case c10::TypeKind::SymBoolType:
     case c10::TypeKind::StringType:
     case c10::TypeKind::DeviceObjType:
     case c10::TypeKind::GeneratorType:

@@ -26,7 +26,9 @@ export interface Addon {
   // dispatch
   /** The number of an operator, by name and overload ("add.Tensor"). */
   lookup(name: string): number;
-  schema(operator: number): { schema: string; returns: string[]; writes: number[] };
+  /** Every operator that has a schema, as `lookup` takes it. */
+  operatorNames(): string[];
+  schema(operator: number): { schema: string; returns: string[]; names: string[]; writes: number[]; handles: number[] };
   call(operator: number, ...values: readonly unknown[]): unknown;
   /** The operator's first `int[]` is given as the rest of the values, which is faster than an array of them. */
   callSpread(operator: number, ...values: readonly unknown[]): unknown;

@@ -1,3 +1,4 @@
+import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
 import { call, callSpread, native, operator } from './dispatch.ts';
 import { type Dtype, dtypeName } from './dtype.ts';
@@ -35,9 +36,21 @@ export function runSpread(op: number, ...values: readonly unknown[]): Tensor {
   return wrap(callSpread(op, ...values));
 }
 
-/** @internal The handles of a list of tensors. */
+/**
+ * @internal The handles of a list of tensors. As everywhere in the operators, `?.` lets what is no tensor through to the addon, whose
+ * error names the operator and the argument.
+ */
 export function handlesOf(tensors: readonly TensorBase[]): number[] {
-  return tensors.map((tensor) => tensor.handle);
+  if (!Array.isArray(tensors)) throw new ArgumentError('tensors', 'an array of tensors', describe(tensors));
+  return tensors.map((tensor) => tensor?.handle);
+}
+
+/** @internal What was received, for an error message. */
+export function describe(value: unknown): string {
+  if (value instanceof TensorBase) return value.isFreed ? 'a freed tensor' : `a tensor [${value.shape.join(', ')}]`;
+  if (typeof value === 'string') return `the string "${value}"`;
+  if (typeof value === 'number') return `the number ${value}`;
+  return Array.isArray(value) ? `an array of ${value.length}` : value === null ? 'null' : `a value of type ${typeof value}`;
 }
 
 /** @internal Gives a new tensor object its fields. */
@@ -81,18 +94,25 @@ export abstract class TensorBase implements Owner {
     return this.shape.reduce((product, size) => product * size, 1);
   }
 
-  /** The size of one dimension; negative counts from the end. */
+  /**
+   * The size of one dimension; negative counts from the end.
+   * @throws ArgumentError when there is no such dimension.
+   */
   size(dim: number): number {
     const { shape } = this;
-    return shape[dim < 0 ? dim + shape.length : dim] as number;
+    const size = shape[dim < 0 ? dim + shape.length : dim];
+    if (size === undefined) throw new ArgumentError('dim', `a dimension of a tensor that has ${shape.length}`, describe(dim));
+    return size;
   }
 
+  /** The elements' number format. */
   get dtype(): Dtype {
     if (this.handle === 0) native(() => addon.dtype(0));
     this.knownDtype ??= dtypeName(native(() => addon.dtype(this.handle)));
     return this.knownDtype;
   }
 
+  /** Where the elements lie; `'cuda:0'` rather than `'cuda'`. */
   get device(): Device {
     return native(() => addon.device(this.handle)) as Device;
   }
@@ -102,6 +122,7 @@ export abstract class TensorBase implements Owner {
     return native(() => addon.strides(this.handle));
   }
 
+  /** Whether the elements lie in row-major order, without gaps. */
   get isContiguous(): boolean {
     return native(() => addon.isContiguous(this.handle));
   }

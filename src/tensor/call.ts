@@ -1,5 +1,6 @@
+import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
-import { TensorBase, wrap } from './base.ts';
+import { describe, TensorBase, wrap } from './base.ts';
 import { call, callInPlace, native, operator } from './dispatch.ts';
 import { Generator } from './random.ts';
 import type { Tensor } from './tensor.ts';
@@ -10,24 +11,40 @@ export type OperatorValue = Tensor | Generator | number | bigint | boolean | str
 interface Known {
   readonly id: number;
   readonly returns: readonly string[];
+  /** What the arguments are called. */
+  readonly names: readonly string[];
+  /** Arguments that the operator writes. */
   readonly writes: readonly number[];
+  /** Arguments that are tensors, generators or lists of tensors. */
+  readonly handles: readonly number[];
 }
 
-const known = new Map<string, Known>();
+const found = new Map<string, Known>();
 
-function describe(name: string): Known {
-  let entry = known.get(name);
+function find(name: string): Known {
+  let entry = found.get(name);
   if (entry === undefined) {
     const id = operator(name);
     entry = { id, ...native(() => addon.schema(id)) };
-    known.set(name, entry);
+    found.set(name, entry);
   }
   return entry;
 }
 
-function lower(value: OperatorValue): unknown {
-  if (value instanceof TensorBase || value instanceof Generator) return value.handle;
-  return Array.isArray(value) ? value.map(lower) : value;
+/** The values as the addon takes them. Handles are numbers there, so no number may pass for a tensor, nor a tensor for a number. */
+function lower(name: string, { names, handles }: Known, values: readonly OperatorValue[]): unknown[] {
+  return values.map((argument, i) => {
+    const wanted = handles.includes(i);
+    const visit = (value: OperatorValue): unknown => {
+      if (value === null || value === undefined) return value;
+      if (Array.isArray(value)) return value.map(visit);
+      const owner = value instanceof TensorBase || value instanceof Generator ? value : null;
+      if ((owner !== null) === wanted) return owner === null ? value : owner.handle;
+      const expected = `${wanted ? 'a' : 'no'} tensor or generator, as the schema says`;
+      throw new ArgumentError(names[i] ?? 'the call', expected, describe(value), { operator: name });
+    };
+    return visit(argument);
+  });
 }
 
 function raise(value: unknown, type: string): OperatorValue {
@@ -47,12 +64,13 @@ function raise(value: unknown, type: string): OperatorValue {
  * crash the process when the values make no sense. Prefer the typed methods and functions wherever there is one.
  */
 export function callOperator(name: string, ...values: readonly OperatorValue[]): OperatorValue {
-  const { id, returns, writes } = describe(name);
-  const lowered = values.map(lower);
+  const known = find(name);
+  const { id, returns, writes } = known;
+  const lowered = lower(name, known, values);
   if (writes.length > 0) {
     callInPlace(id, ...lowered);
     const written = writes.map((index) => values[index]);
-    for (const value of written) if (value instanceof TensorBase) value.refresh();
+    for (const value of written.flat()) if (value instanceof TensorBase) value.refresh();
     return written.length === 1 ? written[0] : written;
   }
   if (returns.length === 0) {
@@ -64,8 +82,13 @@ export function callOperator(name: string, ...values: readonly OperatorValue[]):
   return (result as unknown[]).map((value, i) => raise(value, returns[i] as string));
 }
 
+/** The names of all operators of this libtorch, for {@link callOperator}; those outside ATen bear their namespace. */
+export function operatorNames(): string[] {
+  return native(() => addon.operatorNames());
+}
+
 /** An operator's schema, as PyTorch writes it. */
 export function operatorSchema(name: string): string {
-  const { id } = describe(name);
+  const { id } = find(name);
   return native(() => addon.schema(id)).schema;
 }

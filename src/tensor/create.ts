@@ -56,15 +56,15 @@ export function eye(n: number, options: TensorOptions = {}): Tensor {
 }
 /** Uninitialised memory with another tensor's shape, dtype and device. */
 export function emptyLike(like: Tensor): Tensor {
-  return run(EMPTY_LIKE, like.handle);
+  return run(EMPTY_LIKE, like?.handle);
 }
 /** Zeros with another tensor's shape, dtype and device. */
 export function zerosLike(like: Tensor): Tensor {
-  return run(ZEROS_LIKE, like.handle);
+  return run(ZEROS_LIKE, like?.handle);
 }
 /** Ones with another tensor's shape, dtype and device. */
 export function onesLike(like: Tensor): Tensor {
-  return run(ONES_LIKE, like.handle);
+  return run(ONES_LIKE, like?.handle);
 }
 
 /** The dtype that a typed array holds, unless told otherwise. */
@@ -114,6 +114,8 @@ function reinterprets(own: Dtype, wanted: Dtype | undefined): Dtype | undefined 
  * long as the tensor does; do not transfer its buffer to another thread meanwhile.
  */
 export function wrapTypedArray(data: TypedArray, shape: readonly number[] = [data.length], dtype?: Dtype): Tensor {
+  const { buffer } = data as { buffer: ArrayBufferLike & { resizable?: boolean; growable?: boolean } };
+  if (buffer.resizable || buffer.growable) throw new ArgumentError('data', 'an array of fixed length', 'one that can be resized');
   const own = dtypeOf(data);
   if (dtype !== undefined && dtype !== own && reinterprets(own, dtype) === undefined) {
     throw new ArgumentError('dtype', `${own}, as the array holds`, dtype);

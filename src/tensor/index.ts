@@ -1,6 +1,6 @@
 export { backward, clearGradients, type GradOptions, grad, gradients } from './autograd.ts';
 export { type Device, detachedHandle } from './base.ts';
-export { callOperator, type OperatorValue, operatorSchema } from './call.ts';
+export { callOperator, type OperatorValue, operatorNames, operatorSchema } from './call.ts';
 export {
   arange,
   empty,
@@ -21,7 +21,7 @@ export { deviceCount, deviceMemory, emptyCache, setThreads, synchronize, threads
 export { type Dtype, isFloatingPoint, itemSize } from './dtype.ts';
 export { keep, memory, scope } from './lifetime.ts';
 export { autocast, enableGrad, inFloat32, inferenceMode, isGradEnabled, noGrad } from './modes.ts';
-export { type FusedAdamWLists, foreachMul_, foreachNorm, fusedAdamW_ } from './ops/foreach.ts';
+export { type FusedAdamWLists, foreachMul_, foreachNorm, foreachUnscale_, fusedAdamW_, updateScale_ } from './ops/foreach.ts';
 export {
   type CrossEntropyOptions,
   conv2d,
@@ -51,6 +51,8 @@ export {
   randint,
   randn,
   randperm,
+  rngState,
+  setRngState,
   uniform_,
 } from './random.ts';
 export {
@@ -64,3 +66,6 @@ export {
   saveSafetensors,
 } from './safetensors.ts';
 export { type NestedArray, Tensor, type TypedArray } from './tensor.ts';
+export { TensorFile, type TensorInfo } from './tensor-file.ts';
+export { loadTorchFile, openTorchFile, TorchFile, TorchFileError, type TorchScalar, type TorchTensor } from './torch-file.ts';
+export { openWeights } from './weights.ts';

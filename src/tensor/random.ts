@@ -40,21 +40,11 @@ export class Generator {
 
   /** The stream's position, as bytes that {@link setState} (or torch.Generator.set_state) takes. */
   getState(): Uint8Array {
-    const state = wrap(native(() => addon.getState(this.handle)));
-    try {
-      return state.data() as Uint8Array;
-    } finally {
-      state.dispose();
-    }
+    return stateOf(this.handle);
   }
 
   setState(state: Uint8Array): this {
-    const handle = native(() => addon.fromData(state, [state.byteLength], dtypeCode('uint8')));
-    try {
-      native(() => addon.setState(this.handle, handle));
-    } finally {
-      addon.free(handle);
-    }
+    restore(this.handle, state);
     return this;
   }
 }
@@ -69,6 +59,44 @@ export function manualSeed(seed: number | bigint, device: Device = 'cpu'): void 
     native(() => addon.setSeed(handle, seed));
   } finally {
     addon.freeGenerator(handle);
+  }
+}
+
+/** The position of the generator that operators use when they are given none, as torch.get_rng_state gives it. */
+export function rngState(device: Device = 'cpu'): Uint8Array {
+  const handle = native(() => addon.defaultGenerator(device));
+  try {
+    return stateOf(handle);
+  } finally {
+    addon.freeGenerator(handle);
+  }
+}
+
+/** Puts that generator back to a position. */
+export function setRngState(state: Uint8Array, device: Device = 'cpu'): void {
+  const handle = native(() => addon.defaultGenerator(device));
+  try {
+    restore(handle, state);
+  } finally {
+    addon.freeGenerator(handle);
+  }
+}
+
+function stateOf(generator: number): Uint8Array {
+  const state = wrap(native(() => addon.getState(generator)));
+  try {
+    return state.data() as Uint8Array;
+  } finally {
+    state.dispose();
+  }
+}
+
+function restore(generator: number, state: Uint8Array): void {
+  const handle = native(() => addon.fromData(state, [state.byteLength], dtypeCode('uint8')));
+  try {
+    native(() => addon.setState(generator, handle));
+  } finally {
+    addon.free(handle);
   }
 }
 
@@ -102,24 +130,24 @@ export function multinomial(
   options: { replacement?: boolean; generator?: Generator } = {},
 ): Tensor {
   if (!Number.isInteger(samples) || samples < 1) throw new ArgumentError('samples', 'an integer of at least 1', String(samples));
-  return run(MULTINOMIAL, weights.handle, samples, options.replacement ?? false, stream(options));
+  return run(MULTINOMIAL, weights?.handle, samples, options.replacement ?? false, stream(options));
 }
 /** 1 with the probability that each element gives, else 0. */
 export function bernoulli(probabilities: Tensor, options: { generator?: Generator } = {}): Tensor {
-  return run(BERNOULLI, probabilities.handle, stream(options));
+  return run(BERNOULLI, probabilities?.handle, stream(options));
 }
 /** Fills with draws from N(mean, std²). */
 export function normal_(tensor: Tensor, mean = 0, std = 1, generator?: Generator): Tensor {
-  callInPlace(NORMAL_, tensor.handle, mean, std, generator?.handle ?? null);
+  callInPlace(NORMAL_, tensor?.handle, mean, std, generator?.handle ?? null);
   return tensor;
 }
 /** Fills with draws from [low, high). */
 export function uniform_(tensor: Tensor, low = 0, high = 1, generator?: Generator): Tensor {
-  callInPlace(UNIFORM_, tensor.handle, low, high, generator?.handle ?? null);
+  callInPlace(UNIFORM_, tensor?.handle, low, high, generator?.handle ?? null);
   return tensor;
 }
 /** Fills with draws from the exponential distribution. */
 export function exponential_(tensor: Tensor, rate = 1, generator?: Generator): Tensor {
-  callInPlace(EXPONENTIAL_, tensor.handle, rate, generator?.handle ?? null);
+  callInPlace(EXPONENTIAL_, tensor?.handle, rate, generator?.handle ?? null);
   return tensor;
 }

@@ -1,3 +1,4 @@
+import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
 import { type Device, initialise, setTensorConstructor, wrap } from './base.ts';
 import { call, native, operator } from './dispatch.ts';
@@ -49,7 +50,7 @@ export class Tensor extends Linalg {
   to(options: Dtype | { dtype?: Dtype; device?: Device }): Tensor {
     const { dtype, device } = typeof options === 'string' ? { dtype: options, device: undefined } : options;
     const sameDtype = dtype === undefined || dtype === this.dtype;
-    const sameDevice = device === undefined || device === this.device;
+    const sameDevice = device === undefined || (device === 'cuda' ? 'cuda:0' : device) === this.device;
     if (sameDtype && sameDevice) return this;
     return wrap(call(TO, this.handle, dtype === undefined ? null : dtypeCode(dtype), null, device ?? null));
   }
@@ -63,9 +64,15 @@ export class Tensor extends Linalg {
     return this.to('bool');
   }
 
-  /** The one element, as a number; of an int64 beyond 2⁵³, as a BigInt's nearest number. Waits for the device. */
+  /** The one element, as a number: of an int64 beyond 2⁵³ the nearest, of a boolean 0 or 1. Waits for the device. */
   item(): number {
     return Number(native(() => addon.item(this.handle)));
+  }
+  /** The one element of an integer tensor, exactly. Waits for the device. */
+  itemBigInt(): bigint {
+    const value = native(() => addon.item(this.handle));
+    if (typeof value === 'number' && !Number.isInteger(value)) throw new ArgumentError('tensor', 'an integer', String(value));
+    return BigInt(value);
   }
 
   /** The elements in row-major order, copied. Waits for the device. */
@@ -83,13 +90,11 @@ export class Tensor extends Linalg {
     const data = half ? this.to('float32') : this;
     const flat = Array.from(data.data() as ArrayLike<number | bigint>, Number);
     if (half) data.dispose();
-    const nest = (dim: number, offset: number, stride: number): NestedArray<number> => {
-      if (dim === this.ndim) return flat[offset] as number;
-      const size = this.shape[dim] as number;
-      const inner = stride / size;
-      return Array.from({ length: size }, (_, i) => nest(dim + 1, offset + i * inner, inner));
-    };
-    return this.numel === 0 && this.ndim > 0 ? [] : nest(0, 0, flat.length);
+    const { shape } = this;
+    let next = 0;
+    const nest = (dim: number): NestedArray<number> =>
+      dim === shape.length ? (flat[next++] as number) : Array.from({ length: shape[dim] as number }, () => nest(dim + 1));
+    return nest(0);
   }
 
   // ---- gradients ----

@@ -87,33 +87,33 @@ const ADDCDIV_ = operator('addcdiv_');
 export abstract class Elementwise extends TensorBase {
   /** self + alpha·other */
   add(other: Tensor | number, alpha = 1): Tensor {
-    return typeof other === 'number' ? run(ADD_SCALAR, this.handle, other, alpha) : run(ADD, this.handle, other.handle, alpha);
+    return typeof other === 'number' ? run(ADD_SCALAR, this.handle, other, alpha) : run(ADD, this.handle, other?.handle, alpha);
   }
   /** self − alpha·other */
   sub(other: Tensor | number, alpha = 1): Tensor {
-    return typeof other === 'number' ? run(SUB_SCALAR, this.handle, other, alpha) : run(SUB, this.handle, other.handle, alpha);
+    return typeof other === 'number' ? run(SUB_SCALAR, this.handle, other, alpha) : run(SUB, this.handle, other?.handle, alpha);
   }
   /** other − self */
   rsub(other: number): Tensor {
     return run(RSUB_SCALAR, this.handle, other);
   }
   mul(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(MUL_SCALAR, this.handle, other) : run(MUL, this.handle, other.handle);
+    return typeof other === 'number' ? run(MUL_SCALAR, this.handle, other) : run(MUL, this.handle, other?.handle);
   }
   /** Quotient; with `rounding`, `'trunc'` or `'floor'` of it, in the dtype of the operands. */
   div(other: Tensor | number, rounding?: 'trunc' | 'floor'): Tensor {
     if (rounding !== undefined) {
       return typeof other === 'number'
         ? run(DIV_SCALAR_MODE, this.handle, other, rounding)
-        : run(DIV_MODE, this.handle, other.handle, rounding);
+        : run(DIV_MODE, this.handle, other?.handle, rounding);
     }
-    return typeof other === 'number' ? run(DIV_SCALAR, this.handle, other) : run(DIV, this.handle, other.handle);
+    return typeof other === 'number' ? run(DIV_SCALAR, this.handle, other) : run(DIV, this.handle, other?.handle);
   }
   remainder(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(REMAINDER_SCALAR, this.handle, other) : run(REMAINDER, this.handle, other.handle);
+    return typeof other === 'number' ? run(REMAINDER_SCALAR, this.handle, other) : run(REMAINDER, this.handle, other?.handle);
   }
   pow(exponent: Tensor | number): Tensor {
-    return typeof exponent === 'number' ? run(POW_SCALAR, this.handle, exponent) : run(POW, this.handle, exponent.handle);
+    return typeof exponent === 'number' ? run(POW_SCALAR, this.handle, exponent) : run(POW, this.handle, exponent?.handle);
   }
   neg(): Tensor {
     return run(NEG, this.handle);
@@ -191,50 +191,50 @@ export abstract class Elementwise extends TensorBase {
     return run(CLAMP, this.handle, min, max);
   }
   maximum(other: Tensor): Tensor {
-    return run(MAXIMUM, this.handle, other.handle);
+    return run(MAXIMUM, this.handle, other?.handle);
   }
   minimum(other: Tensor): Tensor {
-    return run(MINIMUM, this.handle, other.handle);
+    return run(MINIMUM, this.handle, other?.handle);
   }
   /** Elements of self where `condition` holds, of `other` elsewhere. */
   where(condition: Tensor, other: Tensor | number): Tensor {
     return typeof other === 'number'
-      ? run(WHERE_SCALAR, condition.handle, this.handle, other)
-      : run(WHERE, condition.handle, this.handle, other.handle);
+      ? run(WHERE_SCALAR, condition?.handle, this.handle, other)
+      : run(WHERE, condition?.handle, this.handle, other?.handle);
   }
   /** self + weight·(end − self) */
   lerp(end: Tensor, weight: number): Tensor {
-    return run(LERP, this.handle, end.handle, weight);
+    return run(LERP, this.handle, end?.handle, weight);
   }
   eq(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(EQ_SCALAR, this.handle, other) : run(EQ, this.handle, other.handle);
+    return typeof other === 'number' ? run(EQ_SCALAR, this.handle, other) : run(EQ, this.handle, other?.handle);
   }
   ne(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(NE_SCALAR, this.handle, other) : run(NE, this.handle, other.handle);
+    return typeof other === 'number' ? run(NE_SCALAR, this.handle, other) : run(NE, this.handle, other?.handle);
   }
   lt(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(LT_SCALAR, this.handle, other) : run(LT, this.handle, other.handle);
+    return typeof other === 'number' ? run(LT_SCALAR, this.handle, other) : run(LT, this.handle, other?.handle);
   }
   le(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(LE_SCALAR, this.handle, other) : run(LE, this.handle, other.handle);
+    return typeof other === 'number' ? run(LE_SCALAR, this.handle, other) : run(LE, this.handle, other?.handle);
   }
   gt(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(GT_SCALAR, this.handle, other) : run(GT, this.handle, other.handle);
+    return typeof other === 'number' ? run(GT_SCALAR, this.handle, other) : run(GT, this.handle, other?.handle);
   }
   ge(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(GE_SCALAR, this.handle, other) : run(GE, this.handle, other.handle);
+    return typeof other === 'number' ? run(GE_SCALAR, this.handle, other) : run(GE, this.handle, other?.handle);
   }
   logicalAnd(other: Tensor): Tensor {
-    return run(LOGICAL_AND, this.handle, other.handle);
+    return run(LOGICAL_AND, this.handle, other?.handle);
   }
   logicalOr(other: Tensor): Tensor {
-    return run(LOGICAL_OR, this.handle, other.handle);
+    return run(LOGICAL_OR, this.handle, other?.handle);
   }
   logicalNot(): Tensor {
     return run(LOGICAL_NOT, this.handle);
   }
   logicalOr_(other: Tensor): this {
-    callInPlace(LOGICAL_OR_, this.handle, other.handle);
+    callInPlace(LOGICAL_OR_, this.handle, other?.handle);
     return this;
   }
   isfinite(): Tensor {
@@ -245,31 +245,31 @@ export abstract class Elementwise extends TensorBase {
   }
   maskedFill(mask: Tensor, value: Tensor | number): Tensor {
     return typeof value === 'number'
-      ? run(MASKED_FILL, this.handle, mask.handle, value)
-      : run(MASKED_FILL_TENSOR, this.handle, mask.handle, value.handle);
+      ? run(MASKED_FILL, this.handle, mask?.handle, value)
+      : run(MASKED_FILL_TENSOR, this.handle, mask?.handle, value?.handle);
   }
   /** Puts the elements of `source`, in order, where `mask` holds. */
   maskedScatter(mask: Tensor, source: Tensor): Tensor {
-    return run(MASKED_SCATTER, this.handle, mask.handle, source.handle);
+    return run(MASKED_SCATTER, this.handle, mask?.handle, source?.handle);
   }
 
   add_(other: Tensor | number, alpha = 1): this {
     if (typeof other === 'number') callInPlace(ADD_SCALAR_, this.handle, other, alpha);
-    else callInPlace(ADD_, this.handle, other.handle, alpha);
+    else callInPlace(ADD_, this.handle, other?.handle, alpha);
     return this;
   }
   sub_(other: Tensor, alpha = 1): this {
-    callInPlace(SUB_, this.handle, other.handle, alpha);
+    callInPlace(SUB_, this.handle, other?.handle, alpha);
     return this;
   }
   mul_(other: Tensor | number): this {
     if (typeof other === 'number') callInPlace(MUL_SCALAR_, this.handle, other);
-    else callInPlace(MUL_, this.handle, other.handle);
+    else callInPlace(MUL_, this.handle, other?.handle);
     return this;
   }
   div_(other: Tensor | number): this {
     if (typeof other === 'number') callInPlace(DIV_SCALAR_, this.handle, other);
-    else callInPlace(DIV_, this.handle, other.handle);
+    else callInPlace(DIV_, this.handle, other?.handle);
     return this;
   }
   clamp_(min: number | null, max: number | null = null): this {
@@ -286,25 +286,25 @@ export abstract class Elementwise extends TensorBase {
   }
   /** Copies the elements of `source`, cast and broadcast, from any device. */
   copy_(source: Tensor): this {
-    callInPlace(COPY_, this.handle, source.handle);
+    callInPlace(COPY_, this.handle, source?.handle);
     return this;
   }
   maskedFill_(mask: Tensor, value: number): this {
-    callInPlace(MASKED_FILL_, this.handle, mask.handle, value);
+    callInPlace(MASKED_FILL_, this.handle, mask?.handle, value);
     return this;
   }
   lerp_(end: Tensor, weight: number): this {
-    callInPlace(LERP_, this.handle, end.handle, weight);
+    callInPlace(LERP_, this.handle, end?.handle, weight);
     return this;
   }
   /** self + value·a·b */
   addcmul_(a: Tensor, b: Tensor, value = 1): this {
-    callInPlace(ADDCMUL_, this.handle, a.handle, b.handle, value);
+    callInPlace(ADDCMUL_, this.handle, a?.handle, b?.handle, value);
     return this;
   }
   /** self + value·a/b */
   addcdiv_(a: Tensor, b: Tensor, value = 1): this {
-    callInPlace(ADDCDIV_, this.handle, a.handle, b.handle, value);
+    callInPlace(ADDCDIV_, this.handle, a?.handle, b?.handle, value);
     return this;
   }
 }

@@ -16,22 +16,22 @@ const UPSAMPLE_BICUBIC_AA = operator('_upsample_bicubic2d_aa');
 
 /** x·Wᵀ + b; x `[…, in]`, weight `[out, in]`, bias `[out]`. */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
-  return run(LINEAR, x.handle, weight.handle, bias === null ? null : bias.handle);
+  return run(LINEAR, x?.handle, weight?.handle, bias?.handle);
 }
 
 /** 2-D convolution; x `[B, in, H, W]`, weight `[out, in, kH, kW]`. */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null, stride: number, padding = 0): Tensor {
-  return run(CONV2D, x.handle, weight.handle, bias === null ? null : bias.handle, stride, padding);
+  return run(CONV2D, x?.handle, weight?.handle, bias?.handle, stride, padding);
 }
 
 /** (x − mean) / √(variance + eps) · weight + bias over the last dimensions, with the biased variance. */
 export function layerNorm(x: Tensor, shape: readonly number[], weight: Tensor | null, bias: Tensor | null, eps: number): Tensor {
-  return run(LAYER_NORM, x.handle, shape, weight === null ? null : weight.handle, bias === null ? null : bias.handle, eps);
+  return run(LAYER_NORM, x?.handle, shape, weight?.handle, bias?.handle, eps);
 }
 
 /** x / √(mean(x²) + eps) · weight over the last dimensions. */
 export function rmsNorm(x: Tensor, shape: readonly number[], weight: Tensor | null, eps: number): Tensor {
-  return run(RMS_NORM, x.handle, shape, weight === null ? null : weight.handle, eps);
+  return run(RMS_NORM, x?.handle, shape, weight?.handle, eps);
 }
 
 /** x / max(‖x‖₂, 1e-12) over the last dimension. */
@@ -41,12 +41,12 @@ export function normalize(x: Tensor): Tensor {
 
 /** Rows of `weight` `[V, D]` by id. */
 export function embedding(weight: Tensor, ids: Tensor): Tensor {
-  return run(EMBEDDING, weight.handle, ids.handle);
+  return run(EMBEDDING, weight?.handle, ids?.handle);
 }
 
 /** Zeroes elements with probability p and scales the others by 1/(1 − p). */
 export function dropout(x: Tensor, p: number): Tensor {
-  return run(DROPOUT, x.handle, p, true);
+  return run(DROPOUT, x?.handle, p, true);
 }
 
 /** PyTorch's scaled dot-product attention; q, k, v `[B, H, L, D]`. Callers go through nn/attention, which knows when it is fastest. */
@@ -57,7 +57,7 @@ export function scaledDotProductAttention(
   options: { mask?: Tensor | null; dropout?: number; causal?: boolean; scale?: number | null } = {},
 ): Tensor {
   const { mask = null, dropout: p = 0, causal = false, scale = null } = options;
-  return run(SDPA, q.handle, k.handle, v.handle, mask === null ? null : mask.handle, p, causal, scale);
+  return run(SDPA, q?.handle, k?.handle, v?.handle, mask?.handle, p, causal, scale);
 }
 
 /** Options of {@link crossEntropy}. */
@@ -73,20 +73,20 @@ const REDUCTIONS = { none: 0, mean: 1, sum: 2 } as const;
 /** Cross-entropy of logits `[N, C]` and targets: class indices `[N]`, or probabilities `[N, C]`. */
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const { reduction = 'mean', ignoreIndex = -100, labelSmoothing = 0 } = options;
-  return run(CROSS_ENTROPY, logits.handle, target.handle, null, REDUCTIONS[reduction], ignoreIndex, labelSmoothing);
+  return run(CROSS_ENTROPY, logits?.handle, target?.handle, null, REDUCTIONS[reduction], ignoreIndex, labelSmoothing);
 }
 
 /** Class indices as rows of zeros with a one. */
 export function oneHot(ids: Tensor, classes: number): Tensor {
-  return run(ONE_HOT, ids.handle, classes);
+  return run(ONE_HOT, ids?.handle, classes);
 }
 
 /** Bicubic resize of `[B, C, H, W]`, a = −0.75, no antialiasing: for position tables. */
 export function upsampleBicubic(x: Tensor, size: readonly [height: number, width: number], alignCorners = false): Tensor {
-  return run(UPSAMPLE_BICUBIC, x.handle, size, alignCorners);
+  return run(UPSAMPLE_BICUBIC, x?.handle, size, alignCorners);
 }
 
 /** Antialiased bicubic resize of `[B, C, H, W]`, a = −0.5; on uint8 it rounds and clamps as Pillow does: for pictures. */
 export function upsampleBicubicAntialiased(x: Tensor, size: readonly [height: number, width: number]): Tensor {
-  return run(UPSAMPLE_BICUBIC_AA, x.handle, size, false);
+  return run(UPSAMPLE_BICUBIC_AA, x?.handle, size, false);
 }

@@ -14,21 +14,21 @@ const OUTER = operator('outer');
 export abstract class Linalg extends Shape {
   /** Matrix product over the last two dimensions; the others broadcast. */
   matmul(other: Tensor): Tensor {
-    return run(MATMUL, this.handle, other.handle);
+    return run(MATMUL, this.handle, other?.handle);
   }
   bmm(other: Tensor): Tensor {
-    return run(BMM, this.handle, other.handle);
+    return run(BMM, this.handle, other?.handle);
   }
   /** beta·self + alpha·(a @ b), batched. */
   baddbmm(a: Tensor, b: Tensor, beta = 1, alpha = 1): Tensor {
-    return run(BADDBMM, this.handle, a.handle, b.handle, beta, alpha);
+    return run(BADDBMM, this.handle, a?.handle, b?.handle, beta, alpha);
   }
   /** beta·self + alpha·(a @ b). */
   addmm(a: Tensor, b: Tensor, beta = 1, alpha = 1): Tensor {
-    return run(ADDMM, this.handle, a.handle, b.handle, beta, alpha);
+    return run(ADDMM, this.handle, a?.handle, b?.handle, beta, alpha);
   }
   outer(other: Tensor): Tensor {
-    return run(OUTER, this.handle, other.handle);
+    return run(OUTER, this.handle, other?.handle);
   }
 }
 
@@ -37,6 +37,6 @@ export function einsum(equation: string, tensors: readonly Tensor[]): Tensor {
   return run(
     EINSUM,
     equation,
-    tensors.map((tensor) => tensor.handle),
+    tensors.map((tensor) => tensor?.handle),
   );
 }

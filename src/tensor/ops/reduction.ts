@@ -125,11 +125,11 @@ export abstract class Reduction extends Elementwise {
   }
   /** Where in self, ascending along its last dimension, each of `values` belongs: before its equals, or with `right` after them. */
   searchsorted(values: Tensor, right = false): Tensor {
-    return run(SEARCHSORTED, this.handle, values.handle, false, right);
+    return run(SEARCHSORTED, this.handle, values?.handle, false, right);
   }
   /** Whether each element is one of `elements`. */
   isin(elements: Tensor): Tensor {
-    return run(ISIN, this.handle, elements.handle);
+    return run(ISIN, this.handle, elements?.handle);
   }
   /** Indices of the elements that are not zero, one a row. */
   nonzero(): Tensor {
@@ -137,11 +137,11 @@ export abstract class Reduction extends Elementwise {
   }
   /** Whether both have the same shape and elements. */
   equal(other: Tensor): boolean {
-    return callMany<boolean>(EQUAL, this.handle, other.handle);
+    return callMany<boolean>(EQUAL, this.handle, other?.handle);
   }
   /** Whether |self − other| ≤ atol + rtol·|other| everywhere. */
   allclose(other: Tensor, rtol = 1e-5, atol = 1e-8): boolean {
-    return callMany<boolean>(ALLCLOSE, this.handle, other.handle, rtol, atol);
+    return callMany<boolean>(ALLCLOSE, this.handle, other?.handle, rtol, atol);
   }
 }
 

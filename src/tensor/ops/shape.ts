@@ -1,5 +1,6 @@
+import { ArgumentError } from '../../native/errors.ts';
 import { addon } from '../../native/load.ts';
-import { handlesOf, run, runSpread, TensorBase, wrap, wrapAll } from '../base.ts';
+import { describe, handlesOf, run, runSpread, TensorBase, wrap, wrapAll } from '../base.ts';
 import { call, callInPlace, callMany, native, operator } from '../dispatch.ts';
 import type { Tensor } from '../tensor.ts';
 import { Reduction } from './reduction.ts';
@@ -162,8 +163,8 @@ export abstract class Shape extends Reduction {
   indexPut_(indices: readonly Index[], value: Tensor): this {
     const plan = viewOf(this, indices);
     try {
-      if (plan.tensors.length === 0) callInPlace(operatorCopy, plan.handle, value.handle);
-      else callInPlace(INDEX_PUT_, plan.handle, plan.tensors, value.handle);
+      if (plan.tensors.length === 0) callInPlace(operatorCopy, plan.handle, value?.handle);
+      else callInPlace(INDEX_PUT_, plan.handle, plan.tensors, value?.handle);
     } finally {
       addon.free(plan.handle);
     }
@@ -171,31 +172,31 @@ export abstract class Shape extends Reduction {
   }
   /** Rows (or other slices) by a 1-D tensor of positions. */
   indexSelect(dim: number, positions: Tensor): Tensor {
-    return run(INDEX_SELECT, this.handle, dim, positions.handle);
+    return run(INDEX_SELECT, this.handle, dim, positions?.handle);
   }
   /** A copy with `value` at the given positions of `dim`. */
   indexFill(dim: number, positions: Tensor, value: number): Tensor {
-    return run(INDEX_FILL, this.handle, dim, positions.handle, value);
+    return run(INDEX_FILL, this.handle, dim, positions?.handle, value);
   }
   gather(dim: number, positions: Tensor): Tensor {
-    return run(GATHER, this.handle, dim, positions.handle);
+    return run(GATHER, this.handle, dim, positions?.handle);
   }
   scatter(dim: number, positions: Tensor, source: Tensor | number): Tensor {
     return typeof source === 'number'
-      ? run(SCATTER_VALUE, this.handle, dim, positions.handle, source)
-      : run(SCATTER, this.handle, dim, positions.handle, source.handle);
+      ? run(SCATTER_VALUE, this.handle, dim, positions?.handle, source)
+      : run(SCATTER, this.handle, dim, positions?.handle, source?.handle);
   }
   scatter_(dim: number, positions: Tensor, source: Tensor | number): this {
-    if (typeof source === 'number') callInPlace(SCATTER_VALUE_, this.handle, dim, positions.handle, source);
-    else callInPlace(SCATTER_, this.handle, dim, positions.handle, source.handle);
+    if (typeof source === 'number') callInPlace(SCATTER_VALUE_, this.handle, dim, positions?.handle, source);
+    else callInPlace(SCATTER_, this.handle, dim, positions?.handle, source?.handle);
     return this;
   }
   scatterAdd(dim: number, positions: Tensor, source: Tensor): Tensor {
-    return run(SCATTER_ADD, this.handle, dim, positions.handle, source.handle);
+    return run(SCATTER_ADD, this.handle, dim, positions?.handle, source?.handle);
   }
   /** Folds each element of `source` into the one at its position. */
   scatterReduce(dim: number, positions: Tensor, source: Tensor, reduce: 'sum' | 'prod' | 'mean' | 'amax' | 'amin'): Tensor {
-    return run(SCATTER_REDUCE, this.handle, dim, positions.handle, source.handle, reduce);
+    return run(SCATTER_REDUCE, this.handle, dim, positions?.handle, source?.handle, reduce);
   }
   /** A view of all windows of `size` along `dim`, every `step` positions; a new last dimension holds each window. */
   unfold(dim: number, size: number, step = 1): Tensor {
@@ -203,7 +204,7 @@ export abstract class Shape extends Reduction {
   }
   /** The elements where `mask` holds, in a row. */
   maskedSelect(mask: Tensor): Tensor {
-    return run(MASKED_SELECT, this.handle, mask.handle);
+    return run(MASKED_SELECT, this.handle, mask?.handle);
   }
   /** Pads with a constant: `[left, right]` of the last dimension, then of the one before, … */
   pad(padding: readonly number[], value = 0): Tensor {
@@ -215,11 +216,12 @@ const operatorCopy = operator('copy_');
 
 /** Applies the basic indices as views; leaves one entry a dimension for those that are tensors. The handle is the caller's. */
 function viewOf(tensor: TensorBase, indices: readonly Index[]): { handle: number; tensors: (number | null)[] } {
+  if (indices.indexOf('...') !== indices.lastIndexOf('...')) throw new ArgumentError('indices', 'one "..." at most', 'several');
   const taken = indices.reduce<number>((count, index) => {
     if (index === null || index === '...') return count;
     return count + (index instanceof TensorBase && index.dtype === 'bool' ? index.ndim : 1);
   }, 0);
-  let handle = native(() => addon.alias(tensor.handle));
+  let handle = native(() => addon.alias(tensor?.handle));
   const step = (op: number, ...values: readonly unknown[]): void => {
     const next = call(op, handle, ...values);
     addon.free(handle);
@@ -242,8 +244,10 @@ function viewOf(tensor: TensorBase, indices: readonly Index[]): { handle: number
         step(SELECT, dim, index);
       } else if (index instanceof TensorBase) {
         advanced = true;
-        tensors.push(index.handle);
+        tensors.push(index?.handle);
         dim += index.dtype === 'bool' ? index.ndim : 1;
+      } else if (typeof index !== 'object' || !('step' in index)) {
+        throw new ArgumentError('an index', 'a position, a slice, null, "..." or a tensor', describe(index));
       } else {
         step(SLICE, dim++, index.start, index.end, index.step);
         tensors.push(null);
