@@ -59,6 +59,11 @@ export function dtypeCode(dtype: Dtype): number {
   return code;
 }
 
+/** @internal Whether libtorch has a dtype of this name that is known here. */
+export function isDtype(name: string): name is Dtype {
+  return Object.hasOwn(CODES, name);
+}
+
 /** @internal */
 export function dtypeName(code: number): Dtype {
   const name = NAMES.get(code);

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { FileError, loadSafetensors, openSafetensors, SafetensorsError, scope } from '../../src/index.ts';
+import { random } from '../support/random.ts';
 
 const fixtures = path.resolve('test/fixtures/safetensors');
 let folder: string;
@@ -157,17 +158,6 @@ test('a folder, a missing file, a path with a NUL and a device are refused', () 
     expect(() => openSafetensors(source)).toThrow(FileError);
   }
 });
-
-/** mulberry32: uniform whole numbers below `limit`. */
-function random(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let z = Math.imul(state ^ (state >>> 15), 1 | state);
-    z = (z + Math.imul(z ^ (z >>> 7), 61 | z)) ^ z;
-    return ((z ^ (z >>> 14)) >>> 0) % limit;
-  };
-}
 
 const NUMBERS = [
   '-1',
