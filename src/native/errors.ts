@@ -126,6 +126,6 @@ export function typedError(error: unknown): unknown {
 }
 
 function withReason(message: string): string {
-  if (cuda.reason === undefined || !/CUDA|NVIDIA/.test(message)) return message;
+  if (cuda.reason === undefined || !/CUDA|NVIDIA|accelerator/i.test(message)) return message;
   return `${message}\n  CUDA is not available: ${cuda.reason}; \`npx blip2 doctor\` says more`;
 }
