@@ -1,5 +1,6 @@
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { Blip2Processor, ImageProcessor, Tokenizer } from 'blip2';
 import type { Concept } from './concepts.ts';
 import { article, colourNames, placeNames, SIDE, sizeNames } from './scene.ts';
 
@@ -22,27 +23,19 @@ function withArticle(words: string): string {
 }
 
 /**
- * Writes what turns pictures and text into a model's input, in Hugging Face's files: a tokenizer of whole words that puts `</s>` in
- * front, as OPT's does, and the size and statistics of the pictures.
+ * Writes and reads back what turns pictures and text into a model's input, in Hugging Face's files: a tokenizer of whole words that puts
+ * `</s>` in front, as OPT's does, and the size of the pictures.
  */
-export async function writeProcessor(directory: string, concepts: readonly Concept[], queries: number): Promise<void> {
+export async function makeProcessor(folder: string, concepts: readonly Concept[], queries: number): Promise<Blip2Processor> {
   const [, pad, end, unknown] = SPECIAL;
-  const sequence = (id: string) => ({ Sequence: { id, type_id: 0 } });
   const first = { SpecialToken: { id: end, type_id: 0 } };
-  await mkdir(directory, { recursive: true });
-  await writeJson(path.join(directory, 'tokenizer.json'), {
+  const sequence = (id: string) => ({ Sequence: { id, type_id: 0 } });
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  const tokenizer = {
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: SPECIAL.map((content, id) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
+    added_tokens: SPECIAL.map((content, id) => ({ id, content, ...flags })),
     normalizer: { type: 'Lowercase' },
     pre_tokenizer: { type: 'WhitespaceSplit' },
     post_processor: {
@@ -57,8 +50,8 @@ export async function writeProcessor(directory: string, concepts: readonly Conce
       vocab: Object.fromEntries(vocabulary(concepts).map((word, id) => [word, id])),
       unk_token: unknown,
     },
-  });
-  await writeJson(path.join(directory, 'tokenizer_config.json'), {
+  };
+  const config = {
     tokenizer_class: 'PreTrainedTokenizerFast',
     bos_token: end,
     eos_token: end,
@@ -66,27 +59,13 @@ export async function writeProcessor(directory: string, concepts: readonly Conce
     unk_token: unknown,
     padding_side: 'left',
     clean_up_tokenization_spaces: false,
-  });
-  await writeJson(path.join(directory, 'preprocessor_config.json'), {
-    image_processor_type: 'BlipImageProcessor',
-    do_convert_rgb: true,
-    do_resize: true,
-    size: { height: SIDE, width: SIDE },
-    resample: 3,
-    do_rescale: true,
-    rescale_factor: 1 / 255,
-    do_normalize: true,
-    image_mean: [0.48145466, 0.4578275, 0.40821073],
-    image_std: [0.26862954, 0.26130258, 0.27577711],
-  });
-  await writeJson(path.join(directory, 'processor_config.json'), {
-    processor_class: 'Blip2Processor',
-    num_query_tokens: queries,
-  });
-}
-
-async function writeJson(file: string, content: unknown): Promise<void> {
-  const partial = `${file}.${process.pid}.partial`;
-  await writeFile(partial, `${JSON.stringify(content, null, 2)}\n`);
-  await rename(partial, file);
+  };
+  await mkdir(folder, { recursive: true });
+  for (const [name, content] of Object.entries({ tokenizer, tokenizer_config: config })) {
+    await writeFile(path.join(folder, `${name}.json`), JSON.stringify(content, null, 2));
+  }
+  const images = new ImageProcessor({ size: { height: SIDE, width: SIDE } });
+  const processor = new Blip2Processor(images, Tokenizer.fromPretrained(folder), queries);
+  processor.savePretrained(folder);
+  return processor;
 }
