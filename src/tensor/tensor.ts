@@ -141,7 +141,7 @@ export class Tensor extends Linalg {
 }
 
 // `new Tensor` without the chain of constructors above it, whose way costs as much as a twentieth of a small operator.
-const Bare = function (this: Tensor, handle: number): void {
+const Bare = function Tensor(this: Tensor, handle: number): void {
   initialise(this, handle);
 } as unknown as new (
   handle: number,

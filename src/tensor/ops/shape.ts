@@ -244,8 +244,11 @@ function viewOf(tensor: TensorBase, indices: readonly Index[]): { handle: number
         step(SELECT, dim, index);
       } else if (index instanceof TensorBase) {
         advanced = true;
-        tensors.push(index?.handle);
-        dim += index.dtype === 'bool' ? index.ndim : 1;
+        const all = index.dtype === 'bool' && index.ndim === 0; // takes all or nothing, in a new dimension
+        if (all) step(UNSQUEEZE, dim);
+        const positions = all ? (index as Tensor).unsqueeze(0) : index;
+        tensors.push(positions.handle);
+        dim += positions.dtype === 'bool' ? positions.ndim : 1;
       } else if (typeof index !== 'object' || !('step' in index)) {
         throw new ArgumentError('an index', 'a position, a slice, null, "..." or a tensor', describe(index));
       } else {
