@@ -31,7 +31,7 @@ export function install() {
   if (isInstalled()) return;
   console.log('installing npm dependencies');
   // Not `npm ci`: it refuses a lock file without the optional packages of platforms that a mirror of the registry does not carry.
-  must('npm install', 'npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund']);
+  must('npm install', 'npm', ['install', '--no-save', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund']);
 }
 
 function isInstalled() {

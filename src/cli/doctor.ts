@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { noDeviceReason } from '../native/cuda.ts';
-import { addonFile, builtAddons, type Candidate, candidates, packageRoot, prebuildDirectory } from '../native/locate.ts';
+import { builtAddons, builtFiles, type Candidate, candidates, packageRoot, prebuildDirectory } from '../native/locate.ts';
 import { type Log, readStamp, sourceDigest } from './build.ts';
 import type { Probe } from './probe.ts';
 
@@ -96,7 +96,7 @@ function describeAddons(log: Log): void {
     const when = stamp === undefined ? '' : `, built ${stamp.built} by node ${stamp.node}`;
     log(`  ${local ? 'local build' : 'prebuilt'} for libtorch ${version}: ${file}${when}${stale}`);
   }
-  log(`  opener: ${addonFile('opener.node') ?? 'missing'}`);
+  log(`  opener: ${builtFiles('opener.node')[0] ?? 'missing'}`);
 }
 
 function runProbe(): Probe {

@@ -9,7 +9,6 @@ import {
   candidates,
   inspect,
   libraryFile,
-  packageRoot,
   prebuildDirectory,
 } from '../native/locate.ts';
 import { buildAddon, isCurrent, type Log, type Target } from './build.ts';
@@ -35,8 +34,17 @@ export async function setup(options: SetupOptions, log: Log): Promise<void> {
   const found = given ? undefined : usable(options.cuda, log);
   if (found !== undefined) log(`libtorch ${found.version} of ${found.directory} (${found.source}) is used`);
   const target = found ?? (await fill(options, log));
-  const built = !hasPrebuild(target, log) && (await buildAddon(target, log));
-  if (built || found === undefined) verify(log);
+  let problem: string | undefined;
+  if (hasPrebuild(target, log)) {
+    problem = trial(log);
+    if (problem === undefined) return;
+    // One built on a newer system, say; the loader then takes the local build.
+    log(`the prebuilt addon does not load:\n${problem}`);
+  }
+  const built = await buildAddon(target, log);
+  if (!built && found !== undefined && problem === undefined) return;
+  problem = trial(log);
+  if (problem !== undefined) throw new SetupError(`the addon does not load:\n${problem}`);
 }
 
 // The loader prefers a prebuilt addon, so in a checkout whose sources have changed since, the old one must go.
@@ -59,13 +67,13 @@ type Found = Target & Pick<Candidate, 'source'>;
 
 function usable(cuda: boolean, log: Log): Found | undefined {
   const passed: string[] = [];
-  for (const { source, directory, version, addon, reason } of candidates()) {
+  for (const { source, directory, version, addons, reason } of candidates()) {
     const problem =
       version === undefined
         ? reason
         : !isSupported(version)
           ? `its version ${version} is not one of 2.11 to 2.15`
-          : addon === undefined && !existsSync(path.join(directory, 'include/ATen/ATen.h'))
+          : addons.length === 0 && !existsSync(path.join(directory, 'include/ATen/ATen.h'))
             ? `there is no addon for its version ${version}, and it has no headers to build one`
             : cuda && !existsSync(libraryFile(directory, 'torch_cuda'))
               ? 'it is without CUDA'
@@ -215,12 +223,13 @@ function checkCompanions(content: string): void {
   }
 }
 
-// In a process of its own: whatever loading does, setup can still report it.
-function verify(log: Log): void {
+// In a process of its own: whatever loading does, setup can still report it. Returns what went wrong.
+function trial(log: Log): string | undefined {
   const loader = JSON.stringify(new URL('../native/load.js', import.meta.url).href);
   const script = `const { addon, libtorch } = await import(${loader}); console.log(libtorch.version, libtorch.directory, addon.cpuCapability())`;
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
-  if (status !== 0) throw new SetupError(`the addon does not load:\n${stderr.trim()}`);
+  if (status !== 0) return stderr.trim();
   const [version, directory, capability] = stdout.trim().split(' ');
-  log(`ready: libtorch ${version} of ${directory} loads, CPU kernels: ${capability}; package: ${packageRoot}`);
+  log(`ready: libtorch ${version} of ${directory} loads, CPU kernels: ${capability}`);
+  return undefined;
 }

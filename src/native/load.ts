@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import type { Addon } from './addon.ts';
 import { cuda, noDeviceReason } from './cuda.ts';
 import { SetupError } from './errors.ts';
-import { addonFile, builtAddons, type Candidate, candidates, libraryFile } from './locate.ts';
+import { builtAddons, builtFiles, type Candidate, candidates, libraryFile } from './locate.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -42,28 +42,50 @@ function notFound(tried: readonly Candidate[]): string {
   ].join('\n');
 }
 
-function load({ directory, version, addon: file }: Candidate): Addon {
-  const opener = addonFile('opener.node');
-  if (opener === undefined || file === undefined) throw new SetupError('opener.node is missing: run `npx blip2 setup`');
-  try {
-    const { open } = require(opener) as { open: Open };
+function load({ directory, version = '', addons }: Candidate): Addon {
+  openLibtorch(directory);
+  const problems: string[] = [];
+  for (const file of addons) {
+    try {
+      const loaded = require(file) as Addon;
+      if (loaded.builtFor.startsWith(version)) return loaded;
+      problems.push(`${file}: built for libtorch ${loaded.builtFor}`);
+    } catch (error) {
+      problems.push(`${file}: ${textOf(error)}`);
+    }
+  }
+  throw new SetupError(
+    [
+      `no addon could be loaded with libtorch ${version} of ${directory}. Tried:`,
+      ...problems.map((problem) => `  ${problem}`),
+      'Remedy: `npx blip2 setup` builds one; `npx blip2 doctor` says more.',
+    ].join('\n'),
+  );
+}
+
+function openLibtorch(directory: string): void {
+  const problems: string[] = [];
+  for (const opener of builtFiles('opener.node')) {
+    let open: Open;
+    try {
+      ({ open } = require(opener) as { open: Open });
+    } catch (error) {
+      problems.push(`${opener}: ${textOf(error)}`);
+      continue;
+    }
     for (const name of ['c10', 'torch_cpu']) {
       const problem = open(libraryFile(directory, name));
-      if (problem !== null) throw new Error(problem);
+      if (problem === null) continue;
+      throw new SetupError(`libtorch of ${directory} could not be loaded: ${problem}\n\`npx blip2 doctor\` says more.`);
     }
     openCuda(directory, open);
-    const loaded = require(file) as Addon;
-    if (!loaded.builtFor.startsWith(version ?? '?')) throw new Error(`it was built for libtorch ${loaded.builtFor}`);
-    return loaded;
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new SetupError(
-      `${file} could not be loaded with libtorch ${version} of ${directory}: ${why}\n\`npx blip2 doctor\` says more.`,
-      {
-        cause,
-      },
-    );
+    return;
   }
+  throw new SetupError(['opener.node is missing or does not load: run `npx blip2 setup`', ...problems].join('\n  '));
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 // This must come before the first question about CUDA: one asked earlier is remembered and leaves CUDA off for good.

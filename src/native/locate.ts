@@ -14,8 +14,8 @@ export interface Candidate {
   readonly directory: string;
   /** Such as `2.13.0`; undefined where there is no usable libtorch. */
   readonly version: string | undefined;
-  /** The addon that was built for this version, where there is one. */
-  readonly addon: string | undefined;
+  /** The addons that were built for this version: the prebuilt one first, then the local build. */
+  readonly addons: readonly string[];
   readonly taken: boolean;
   /** Why it was taken or passed over. */
   readonly reason: string;
@@ -46,11 +46,11 @@ export function addonName(version: string): string {
   return `blip2-torch-${version}.node`;
 }
 
-/** The addon for a version of libtorch: a prebuild, else the local build. `file` is `addonName(version)` or `opener.node`. */
-export function addonFile(file: string, root: string = packageRoot): string | undefined {
+/** Where a built file is: among the prebuilt ones first, then in the local build. */
+export function builtFiles(name: string, root: string = packageRoot): string[] {
   return [prebuildDirectory(root), buildDirectory(root)]
-    .map((folder) => path.join(folder, file))
-    .find((name) => existsSync(name));
+    .map((folder) => path.join(folder, name))
+    .filter((file) => existsSync(file));
 }
 
 /** The versions of libtorch that there is an addon for, and where it is. */
@@ -98,18 +98,17 @@ export function candidates(env: Environment = process.env, root: string = packag
   let taken = false;
   return [...places(env)].map(({ source, directory, problem }) => {
     const found = problem === undefined ? inspect(directory) : { problem };
-    if ('problem' in found)
-      return { source, directory, version: undefined, addon: undefined, taken: false, reason: found.problem };
+    if ('problem' in found) return { source, directory, version: undefined, addons: [], taken: false, reason: found.problem };
     const { version } = found;
-    const addon = addonFile(addonName(version), root);
-    const take = addon !== undefined && !taken;
+    const addons = builtFiles(addonName(version), root);
+    const take = addons.length > 0 && !taken;
     const reason = take
       ? 'the first that an addon was built for'
-      : addon === undefined
+      : addons.length === 0
         ? `no addon was built for libtorch ${version}`
         : 'an earlier one was taken';
     taken ||= take;
-    return { source, directory, version, addon, taken: take, reason };
+    return { source, directory, version, addons, taken: take, reason };
   });
 }
 

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { buildDirectory, candidates, packageRoot } from '../../src/native/locate.ts';
+import { addonName, buildDirectory, candidates, packageRoot, prebuildDirectory } from '../../src/native/locate.ts';
 
 const room = mkdtempSync(path.join(tmpdir(), 'blip2-package-'));
 const app = path.join(room, 'app');
@@ -55,6 +55,21 @@ test('the package installs into another folder and works there, from ESM and Com
   writeFileSync(path.join(app, 'esm.mjs'), "import { tensor } from 'blip2'; console.log(tensor([1, 2, 3]).mul(2).toArray());");
   expect(run(process.execPath, ['cjs.cjs'])).toBe('[ 2, 4, 6 ]\n');
   expect(run(process.execPath, ['esm.mjs'])).toBe('[ 2, 4, 6 ]\n');
+
+  // A prebuilt addon that does not load gives way to a local build; without one, the error names all that was tried.
+  const version = candidates().find(({ taken }) => taken)?.version ?? '';
+  const prebuilt = path.join(prebuildDirectory(installed), addonName(version));
+  const local = path.join(buildDirectory(installed), addonName(version));
+  mkdirSync(path.dirname(local), { recursive: true });
+  cpSync(prebuilt, local);
+  writeFileSync(prebuilt, 'no addon');
+  expect(run(process.execPath, ['esm.mjs'])).toBe('[ 2, 4, 6 ]\n');
+  writeFileSync(local, 'no addon either');
+  expect(() => run(process.execPath, ['esm.mjs'])).toThrow(
+    new RegExp(
+      `SetupError: no addon could be loaded with libtorch ${version} [^]*${prebuilt}: [^]*${local}: [^]*npx blip2 setup`,
+    ),
+  );
 });
 
 test('doctor explains an installation that cannot load, and fails', () => {

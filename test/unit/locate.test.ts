@@ -39,7 +39,7 @@ test('LIBTORCH comes first, then the active Python, then the cache; the first wi
       source: 'LIBTORCH',
       directory: own,
       version: '2.11.0',
-      addon: undefined,
+      addons: [],
       taken: false,
       reason: 'no addon was built for libtorch 2.11.0',
     },
@@ -58,10 +58,10 @@ test('a prebuilt addon is preferred to the local build', () => {
   const own = libtorch(path.join(room, 'own13'), '2.13.0');
   const other = path.join(room, 'other');
   const local = write(path.join(buildDirectory(other), addonName('2.13.0')));
-  const first = () => candidates({ LIBTORCH: own, PATH: empty }, other)[0]?.addon;
-  expect(first()).toBe(local);
+  const first = () => candidates({ LIBTORCH: own, PATH: empty }, other)[0]?.addons;
+  expect(first()).toEqual([local]);
   const prebuilt = write(path.join(prebuildDirectory(other), addonName('2.13.0')));
-  expect(first()).toBe(prebuilt);
+  expect(first()).toEqual([prebuilt, local]);
 });
 
 test('what cannot be used is named with its reason', () => {
