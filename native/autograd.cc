@@ -112,7 +112,11 @@ napi_value SetRequiresGrad(napi_env env, napi_callback_info info) {
   return Guard(env, "setRequiresGrad", [&]() -> napi_value {
     Arguments args(env, info, 2);
     at::Tensor tensor = args.Tensor(0, "tensor");
-    tensor.set_requires_grad(ToBool(env, args[1], "requiresGrad"));
+    const bool requires_grad = ToBool(env, args[1], "requiresGrad");
+    if (!requires_grad && !tensor.is_leaf()) {
+      throw std::runtime_error("a tensor that an operator made of others always takes their gradients: detach it instead");
+    }
+    tensor.set_requires_grad(requires_grad);
     return nullptr;
   });
 }
@@ -191,7 +195,10 @@ napi_value SetAutocast(napi_env env, napi_callback_info info) {
       napi_get_null(env, &before);
     }
     if (args.Has(1)) {
-      at::autocast::set_autocast_dtype(device, ToScalarType(env, args[1], "dtype"));
+      const auto dtype = ToScalarType(env, args[1], "dtype");
+      if (dtype != at::autocast::get_autocast_dtype(device))
+        at::autocast::clear_cache();  // it keeps weights' casts whatever their dtype
+      at::autocast::set_autocast_dtype(device, dtype);
       at::autocast::set_autocast_enabled(device, true);
     } else {
       at::autocast::set_autocast_enabled(device, false);
