@@ -91,6 +91,8 @@ function ownersIn(root: object): Set<Owner> {
   return owners;
 }
 
+const isThenable = (value: object): value is PromiseLike<unknown> => typeof (value as { then?: unknown }).then === 'function';
+
 /**
  * Runs `body` and frees every tensor made in it, except those in what it returns (a tensor, or arrays, maps, sets and objects that hold
  * some, however deep) and those given to {@link keep}. Scopes nest: what an inner one returns belongs to the outer one. When `body`
@@ -107,7 +109,8 @@ export function scope<T>(body: () => T): T {
     const result = body();
     if (typeof result === 'object' && result !== null) {
       if (isOwner(result)) single = result;
-      else if (typeof (result as { then?: unknown }).then === 'function') {
+      else if (isThenable(result)) {
+        result.then(undefined, () => undefined); // what it may still fail with has no one else to be told
         throw new ArgumentError('body', 'a synchronous function', 'one that returns a Promise', { code: 'ERR_ASYNC_SCOPE' });
       } else escaping = ownersIn(result);
     }

@@ -22,7 +22,7 @@ import {
   tensor,
   zeros,
 } from '../../src/tensor/index.ts';
-import { gradcheck } from '../helpers/gradcheck.ts';
+import { gradcheck } from '../support/gradcheck.ts';
 
 const leaf = (...values: number[]): Tensor => tensor(values, { dtype: 'float64' }).requiresGrad_();
 

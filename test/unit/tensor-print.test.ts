@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { arange, cat, type Dtype, empty, linear, linspace, scope, type Tensor, tensor } from '../../src/tensor/index.ts';
-import { bytesToTensor } from '../helpers/tensors.ts';
+import { bytesToTensor } from '../support/tensors.ts';
 
 interface Case {
   name: string;
