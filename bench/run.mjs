@@ -125,6 +125,7 @@ function expectSharedLibtorch() {
     throw new Error(`ours runs on ${file}, not on the peer's ${libtorch}`);
 }
 
+const load = os.loadavg()[0];
 prepareMaterials();
 expectSharedLibtorch();
 const { python, ...packages } = versions;
@@ -133,6 +134,7 @@ const facts = [
   ['Threads', `${threads}${pinned.length === 0 ? '' : '; pictures on one core'}`],
   ['Ours', `Node ${process.versions.node}, libtorch ${packages.torch} (the peer's own), sharp ${await sharpVersion()}`],
   ['Theirs', `Python ${python}, torch ${packages.torch}, transformers ${packages.transformers}, Pillow ${packages.pillow}`],
+  ['Load before the run', `${load.toFixed(1)} (what else runs here; above 0.5 the figures are noise)`],
   ['Date', new Date().toISOString().slice(0, 10)],
 ];
 
