@@ -4,7 +4,7 @@ import path from 'node:path';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { readJsonObject, reasonOf, stageFile } from '../native/files.ts';
 import { type Module, type Parameter, StateDictError } from '../nn/index.ts';
-import { type Device, type Dtype, empty, isFloatingPoint, openSafetensors, saveSafetensors, scope } from '../tensor/index.ts';
+import { type Device, type Dtype, empty, isFloatingPoint, openWeights, saveSafetensors, scope } from '../tensor/index.ts';
 import type { JsonObject } from './fields.ts';
 
 const CONFIG = 'config.json';
@@ -54,11 +54,11 @@ export function resolveDtype(dtype: Dtype | 'auto' | undefined, config: JsonObje
 /**
  * Fills a module that was built on the meta device with the weights of a folder (or file), one parameter after the other, so that no more
  * than a chunk of the file is in memory beside them.
- * @throws StateDictError listing what is missing, unexpected or of another shape; SafetensorsError for a file that is none
+ * @throws StateDictError listing what is missing, unexpected or of another shape; FileError for a file that is none
  */
 export function loadWeights(model: Module, source: string, rules: CheckpointRules, dtype: Dtype, device: Device = 'cpu'): void {
   const own = model.stateDict();
-  const file = openSafetensors(source);
+  const file = openWeights(source);
   try {
     const places = new Map<string, string>(); // name in the file → the module's
     const unexpected: string[] = [];

@@ -7,6 +7,7 @@ export {
   type TextConfig,
 } from './blip2/config.ts';
 export type { GenerateInputs } from './blip2/generate.ts';
+export { type LoadLavisOptions, loadLavis, type SaveLavisOptions, saveLavis } from './blip2/lavis.ts';
 export { Blip2ForConditionalGeneration, type Blip2Inputs, type Blip2Output } from './blip2/model.ts';
 export { type PresetName, preset, presetNames } from './blip2/presets.ts';
 export {
@@ -20,6 +21,7 @@ export type { LoadOptions, SavePretrainedOptions } from './checkpoint.ts';
 export { type OptConfig, optConfigToJson, parseOptConfig } from './opt/config.ts';
 export { OptForCausalLM } from './opt/model.ts';
 export type { KeyValue } from './qformer/attention.ts';
+export { bertQFormerConfig, initFromBert } from './qformer/bert.ts';
 export { parseQFormerConfig, type QFormerConfig } from './qformer/config.ts';
 export { QFormerEmbeddings } from './qformer/embeddings.ts';
 export { QFormerLmHead } from './qformer/lm-head.ts';
@@ -36,9 +38,9 @@ export { type PackedRow, Packing } from './qformer/packing.ts';
 export type { Wanted } from './qformer/stream.ts';
 export { fromLavisName } from './qformer/weights.ts';
 export { parseT5Config, type T5Config } from './t5/config.ts';
+export type { TransferReport } from './transfer.ts';
 export { type ClipVisionConfig, parseClipVisionConfig } from './vision/clip/config.ts';
 export { ClipVisionModel, type ClipVisionOutput } from './vision/clip/model.ts';
 export { parseVisionConfig, type VisionConfig } from './vision/eva/config.ts';
 export { VisionModel, type VisionOutput } from './vision/eva/model.ts';
-export { fromLavisVision } from './vision/eva/weights.ts';
 export type { VisionOptions } from './vision/pixels.ts';

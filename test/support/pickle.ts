@@ -1,3 +1,4 @@
+import type { Tensor } from '../../src/index.ts';
 import { zip } from './zip.ts';
 
 /** A part of a pickle, byte for byte: text in Latin-1, a number as one byte. */
@@ -70,4 +71,15 @@ export function torchArchive(
 
 export function floats(...values: readonly number[]): Buffer {
   return Buffer.from(new Float32Array(values).buffer);
+}
+
+/** A file of float32 tensors as torch.save writes a state dict. */
+export function torchFileOf(tensors: readonly (readonly [name: string, value: Tensor])[]): Buffer {
+  const storages: Record<string, Buffer> = {};
+  const items = tensors.flatMap(([name, value], key) => {
+    const strides = value.shape.map((_, i) => value.shape.slice(i + 1).reduce((product, size) => product * size, 1));
+    storages[key] = Buffer.from((value.data() as Float32Array).slice().buffer);
+    return [text(name), tensorOf({ key: String(key), elements: value.numel, sizes: value.shape, strides })];
+  });
+  return torchArchive(pickle('}(', ...items, 'u'), storages);
 }

@@ -13,7 +13,13 @@ const floors = [
   ['index.ts'],
 ];
 // The same inside models/, where what several models share lies on the ground.
-const modelFloors = [['fields.ts'], ['checkpoint.ts'], ['vision', 'qformer', 'opt', 't5'], ['blip2'], ['index.ts']];
+const modelFloors = [
+  ['fields.ts', 'renaming.ts'],
+  ['checkpoint.ts', 'transfer.ts'],
+  ['vision', 'qformer', 'opt', 't5'],
+  ['blip2'],
+  ['index.ts'],
+];
 
 function floorOf(plan: string[][], name: string): number {
   return plan.findIndex((floor) => floor.includes(name));

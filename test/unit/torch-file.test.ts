@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import {
   ArgumentError,
+  ClipVisionModel,
   callOperator,
   FileError,
   loadSafetensors,
@@ -15,6 +16,7 @@ import {
   type Tensor,
   zeros,
 } from '../../src/index.ts';
+import { torchFileOf } from '../support/pickle.ts';
 
 // Files that torch.save wrote, and what Python read from them (scripts/oracle/torch_files.py).
 const fixtures = path.join(import.meta.dirname, '../fixtures/torch');
@@ -147,6 +149,28 @@ test('weights are opened by name or by what a folder has', () => {
     /model.safetensors, .*, pytorch_model.bin or pytorch_model.bin.index.json in the folder/,
   );
   fs.rmdirSync(empty);
+});
+
+test('a model reads a folder that has pytorch_model.bin, in one file or several', () => {
+  const source = path.join(fixtures, '../hf/clip');
+  const folder = fs.mkdtempSync(path.join(tmpdir(), 'blip2-clip-'));
+  fs.copyFileSync(path.join(source, 'config.json'), path.join(folder, 'config.json'));
+  const tensors = [...loadSafetensors(source)];
+  const expected = ClipVisionModel.fromPretrained(source).stateDict();
+  const expectSame = (): void => {
+    const model = ClipVisionModel.fromPretrained(folder);
+    for (const [name, value] of model.stateDict())
+      expect([name, value.equal(expected.get(name) as Tensor)]).toEqual([name, true]);
+  };
+  fs.writeFileSync(path.join(folder, 'pytorch_model.bin'), torchFileOf(tensors));
+  expectSame();
+  fs.rmSync(path.join(folder, 'pytorch_model.bin'));
+  const halves = [tensors.slice(0, 9), tensors.slice(9)];
+  for (const [i, half] of halves.entries()) fs.writeFileSync(path.join(folder, `pytorch_model-${i}.bin`), torchFileOf(half));
+  const places = halves.flatMap((half, i) => half.map(([name]) => [name, `pytorch_model-${i}.bin`]));
+  fs.writeFileSync(path.join(folder, 'pytorch_model.bin.index.json'), JSON.stringify({ weight_map: Object.fromEntries(places) }));
+  expectSame();
+  fs.rmSync(folder, { recursive: true });
 });
 
 test('reading leaves nothing alive', () => {

@@ -30,13 +30,19 @@ export function checkPixels(pixelValues: Tensor, imageSize: number, patchSize: n
 /**
  * A table of positions `[1, 1 + P, D]`, its class row kept and its √P × √P patch rows resized to `height × width` patches by bicubic
  * interpolation (a = −0.75, not antialiased) → `[1, 1 + height·width, D]`. The table itself where nothing changes.
+ * @param options.alignCorners whether the grids' corners, rather than their edges, lie on each other
  */
-export function interpolatePositions(table: Tensor, height: number, width: number): Tensor {
+export function interpolatePositions(
+  table: Tensor,
+  height: number,
+  width: number,
+  options: { alignCorners?: boolean } = {},
+): Tensor {
   const rows = table.size(1) - 1;
   const side = Math.floor(Math.sqrt(rows));
   if (height === side && width === side) return table;
   const grid = table.narrow(1, 1, rows).view(1, side, side, -1).permute(0, 3, 1, 2);
   // In float32 whatever the table's dtype: the CPU has no bicubic kernel of good precision for the short ones.
-  const resized = upsampleBicubic(grid.float(), [height, width]).to(table.dtype);
+  const resized = upsampleBicubic(grid.float(), [height, width], options.alignCorners).to(table.dtype);
   return cat([table.narrow(1, 0, 1), resized.permute(0, 2, 3, 1).reshape(1, height * width, -1)], 1);
 }

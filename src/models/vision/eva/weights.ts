@@ -1,42 +1,54 @@
-import { StateDictError } from '../../../nn/index.ts';
 import { cat, type Tensor, zerosLike } from '../../../tensor/index.ts';
+import { Renaming } from '../../renaming.ts';
+import type { NamedTensor, Origin } from '../../transfer.ts';
+import { interpolatePositions } from '../pixels.ts';
 
-/** Rewritings of LAVIS's names (`visual_encoder.…`, without that prefix in the encoder's own file) to ours. */
-const RULES: readonly (readonly [pattern: RegExp, replacement: string])[] = [
-  [/^cls_token$/, 'embeddings.class_embedding'],
-  [/^pos_embed$/, 'embeddings.position_embedding'],
-  [/^patch_embed\.proj\./, 'embeddings.patch_embedding.'],
-  [/^blocks\.(\d+)\.norm([12])\./, 'encoder.layers.$1.layer_norm$2.'],
-  [/^blocks\.(\d+)\.attn\.qkv\./, 'encoder.layers.$1.self_attn.qkv.'],
-  [/^blocks\.(\d+)\.attn\.proj\./, 'encoder.layers.$1.self_attn.projection.'],
-  [/^blocks\.(\d+)\.mlp\./, 'encoder.layers.$1.mlp.'],
-];
+/** EVA-CLIP's names, which LAVIS puts `visual_encoder.` before, and ours. */
+const names = new Renaming([
+  ['cls_token', 'embeddings.class_embedding'],
+  ['pos_embed', 'embeddings.position_embedding'],
+  ['patch_embed.proj.*', 'embeddings.patch_embedding.*'],
+  ['blocks.#.norm1.*', 'encoder.layers.#.layer_norm1.*'],
+  ['blocks.#.norm2.*', 'encoder.layers.#.layer_norm2.*'],
+  ['blocks.#.attn.qkv.weight', 'encoder.layers.#.self_attn.qkv.weight'],
+  ['blocks.#.attn.proj.*', 'encoder.layers.#.self_attn.projection.*'],
+  ['blocks.#.mlp.*', 'encoder.layers.#.mlp.*'],
+]);
 
-const Q_BIAS = /^blocks\.(\d+)\.attn\.q_bias$/;
+const QKV_BIAS = /^encoder\.layers\.(\d+)\.self_attn\.qkv\.bias$/;
 
-/**
- * The state dict of a `VisionModel` of `layers` blocks from EVA-CLIP's weights under LAVIS's names. Further blocks and the head of the
- * file are left out; `q_bias`, which has no key part there, becomes `qkv.bias`. The last LayerNorm is not among EVA's weights: give
- * `ln_vision.weight` and `.bias` beside them where there is one.
- */
-export function fromLavisVision(weights: ReadonlyMap<string, Tensor>, layers: number): Map<string, Tensor> {
-  const state = new Map<string, Tensor>();
-  for (const [full, value] of weights) {
-    const name = full.replace(/^visual_encoder\./, '');
-    const block = /^blocks\.(\d+)\./.exec(name)?.[1];
-    if (block !== undefined && Number(block) >= layers) continue;
-    const q = Q_BIAS.exec(name);
-    if (q !== null) {
-      const partner = full.replace(/q_bias$/, 'v_bias');
-      const v = weights.get(partner);
-      if (v === undefined) throw new StateDictError([partner], [], []);
-      state.set(`encoder.layers.${q[1]}.self_attn.qkv.bias`, cat([value, zerosLike(value), v]));
-    } else if (name.startsWith('ln_vision.')) {
-      state.set(name.replace('ln_vision', 'post_layernorm'), value);
-    } else {
-      const rule = RULES.find(([pattern]) => pattern.test(name));
-      if (rule !== undefined) state.set(name.replace(rule[0], rule[1]), value);
-    }
+/** What of EVA-CLIP's file BLIP-2 has no use for, besides blocks after its own. */
+export const EVA_HEAD = /^(?:norm|fc_norm|head|lm_head)\.|^mask_token$/;
+
+/** Where a `VisionModel`'s parameter comes from. Keys have no bias there, and the position table is resized to the tower's pictures. */
+export function evaOrigin(name: string): Origin | undefined {
+  const [, block] = QKV_BIAS.exec(name) ?? [];
+  if (block !== undefined) {
+    const make = ([q, v]: readonly Tensor[]): Tensor => cat([q as Tensor, zerosLike(q as Tensor), v as Tensor]);
+    return { from: [`blocks.${block}.attn.q_bias`, `blocks.${block}.attn.v_bias`], make };
   }
-  return state;
+  const theirs = names.toTheirs(name);
+  if (theirs === undefined) return undefined;
+  if (theirs !== 'pos_embed') return { from: [theirs] };
+  return { from: [theirs], make: ([table], current) => interpolatePositions(table as Tensor, ...gridOf(current.size(1) - 1)) };
+}
+
+/** A `VisionModel`'s parameter under EVA-CLIP's names; undefined for one that it has not. */
+export function toEva(name: string, value: Tensor): readonly NamedTensor[] | undefined {
+  const [, block] = QKV_BIAS.exec(name) ?? [];
+  if (block !== undefined) {
+    // The keys' bias adds the same to all scores of a query, which softmax does not see: nothing is lost with it.
+    const [q, , v] = value.chunk(3) as [Tensor, Tensor, Tensor];
+    return [
+      [`blocks.${block}.attn.q_bias`, q],
+      [`blocks.${block}.attn.v_bias`, v],
+    ];
+  }
+  const theirs = names.toTheirs(name);
+  return theirs === undefined ? undefined : [[theirs, value]];
+}
+
+function gridOf(patches: number): [height: number, width: number] {
+  const side = Math.floor(Math.sqrt(patches));
+  return [side, side];
 }
