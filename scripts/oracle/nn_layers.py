@@ -68,6 +68,10 @@ allowed[1, :, :, :2] = False
 allowed[1, :, 0, 0] = allowed[1, :, 1, 1] = True
 record("attention_allowed", lambda q, k, v, mask: attention(q, k, v, attn_mask=mask), heads(6, 6), {"mask": allowed})
 record("attention_padding", lambda q, k, v, mask: attention(q, k, v, attn_mask=mask), heads(4, 6), {"mask": allowed[:, :, -1:, :]})
+# A row that may see nothing gives zeros, and no gradient.
+blind = allowed.clone()
+blind[1, :, 2] = False
+record("attention_blind", lambda q, k, v, mask: attention(q, k, v, attn_mask=mask), heads(6, 6), {"mask": blind})
 record("attention_added", lambda q, k, v, mask: attention(q, k, v, attn_mask=mask), {**heads(5, 7), "mask": randn(2, 1, 5, 7)})
 
 save_tensors("nn/layers", tensors)

@@ -9,10 +9,17 @@ import {
   manualSeed,
   ones,
   onesLike,
+  setThreads,
   type Tensor,
+  threads,
   zeros,
 } from '../../src/index.ts';
 import { expectClose, expectEqual } from '../closeness.ts';
+
+// Small tensors: threads that wait for one another would only cost time on a machine that runs other tests beside these.
+const before = threads();
+beforeAll(() => setThreads(1));
+afterAll(() => setThreads(before));
 
 // libtorch draws with Intel's library on Intel processors and with its own generator elsewhere, so there is a golden for each kind
 // of processor that scripts/oracle/nn_dropout.py has run on.

@@ -6,10 +6,17 @@ import {
   openSafetensors,
   Parameter,
   scope,
+  setThreads,
   type Tensor,
+  threads,
   warmupCosine,
 } from '../../src/index.ts';
 import { expectClose, expectEqual, expectGradientClose } from '../closeness.ts';
+
+// Small tensors: threads that wait for one another would only cost time on a machine that runs other tests beside these.
+const before = threads();
+beforeAll(() => setThreads(1));
+afterAll(() => setThreads(before));
 
 // Made by scripts/oracle/optim_adamw.py, which says what the run does.
 const FILE = 'test/fixtures/optim/adamw.safetensors';
