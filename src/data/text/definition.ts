@@ -13,6 +13,7 @@ export interface AddedToken {
 
 /** The tokens that configurations name. */
 export const TOKEN_NAMES = ['bos', 'eos', 'pad', 'unk', 'cls', 'sep', 'mask'] as const;
+/** A special token by the field of `tokenizer_config.json` that names it. */
 export type TokenName = (typeof TOKEN_NAMES)[number];
 
 /** Ids beyond this cannot be told from damage: vocabularies have well below a million tokens. */
