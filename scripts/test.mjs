@@ -1,6 +1,6 @@
-// What `npm test` does once everything is built: style, types, Jest, the second build. Everything runs, whatever failed before it; the
+// What `npm test` does once everything is built: Jest, style, types, the second build. Everything runs, whatever failed before it; the
 // last line counts.
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { buildWithCmake, compile, root, show, tool } from './steps.mjs';
 
@@ -10,9 +10,14 @@ const checks = [
   ['the build by cmake-js', buildWithCmake],
 ];
 
-/** Runs it all; arguments go to Jest, and with any the other checks are left out. Returns the exit status. */
+/** Runs it all, or with arguments only Jest, which gets them. Returns the exit status. */
 export function test(args) {
-  const total = runJest(args);
+  const total = { passed: 0, failed: 0 };
+  for (const run of args.length > 0 ? [args] : runs()) {
+    const { passed, failed } = runJest(run);
+    total.passed += passed;
+    total.failed += failed;
+  }
   const results = [];
   for (const [what, check] of args.length === 0 ? checks : []) {
     console.log(`\n${what}`);
@@ -25,6 +30,12 @@ export function test(args) {
   }
   console.log(`${total.passed} passed, ${total.failed} failed`);
   return total.failed === 0 ? 0 : 1;
+}
+
+// Leak tests count all tensors and all memory of their process, so each has a process of its own.
+function runs() {
+  const leaks = readdirSync(path.join(root, 'test/leak')).filter((name) => name.endsWith('.test.ts'));
+  return [['--testPathIgnorePatterns', '/test/leak/'], ...leaks.map((name) => [`test/leak/${name}`])];
 }
 
 function runJest(args) {

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -6,6 +5,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import path from 'node:path';
 import { SetupError } from '../native/errors.ts';
 import { addonName, buildDirectory, packageRoot } from '../native/locate.ts';
+import { lastLines, runChild } from './child.ts';
 import { withLock } from './lock.ts';
 import { Progress } from './progress.ts';
 
@@ -102,32 +102,18 @@ async function nodeGyp(target: Target, root: string): Promise<void> {
   const sources = readFileSync(path.join(root, 'native/sources.txt'), 'utf8').trim().split('\n').length + 1;
   const progress = new Progress('compiling', 'files');
   progress.start(sources);
-  const output: string[] = [];
   let compiled = -1;
-  const child = spawn(process.execPath, args, {
-    cwd: root,
-    env: { ...process.env, LIBTORCH: target.directory },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const take = (chunk: Buffer) => {
-    const text = chunk.toString();
-    output.push(text);
+  const env = { ...process.env, LIBTORCH: target.directory };
+  const { status, output } = await runChild(process.execPath, args, { cwd: root, env }, (last) => {
     // Make names a file when it begins it.
-    compiled += text.match(/^ {2}CXX\(/gm)?.length ?? 0;
+    compiled += last.match(/^ {2}CXX\(/gm)?.length ?? 0;
     if (compiled > 0) progress.update(Math.min(compiled, sources));
-  };
-  child.stdout.on('data', take);
-  child.stderr.on('data', take);
-  const status = await new Promise<number | string>((resolve) => {
-    child.on('error', (error) => resolve(error.message));
-    child.on('close', (code, signal) => resolve(code ?? signal ?? 'gone'));
   });
   if (status === 0) progress.update(sources);
   progress.stop();
   if (status === 0) return;
-  const tail = output.join('').trimEnd().split('\n').slice(-60).join('\n');
   throw new SetupError(
-    `${tail}\nThe addon could not be built (node-gyp: ${status}; its last words are above). It needs Python 3, make and a C++20 compiler` +
+    `${lastLines(output, 60)}\nThe addon could not be built (node-gyp: ${status}; its last words are above). It needs Python 3, make and a C++20 compiler` +
       ' (g++ 11 or clang 14, or newer).',
   );
 }

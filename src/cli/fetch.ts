@@ -1,10 +1,11 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, mkdirSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { SetupError } from '../native/errors.ts';
+import { lastLines, runChild } from './child.ts';
 import { Progress } from './progress.ts';
-import { platformTags, type Wheel } from './wheels.ts';
+import { megabytes, platformTags, type Wheel } from './wheels.ts';
 
 // pip knows the user's index, proxy and certificates; whichever of these is there is asked.
 const pips: readonly (readonly string[])[] = [['python3', '-m', 'pip'], ['pip3'], ['python', '-m', 'pip'], ['uvx', 'pip']];
@@ -30,38 +31,17 @@ export async function download(wanted: readonly Wheel[], platform: string, folde
   const [command = '', ...first] = pip;
   const args = [
     ...first,
-    ...[
-      'download',
-      '--no-deps',
-      '--only-binary',
-      ':all:',
-      '--no-cache-dir',
-      '--disable-pip-version-check',
-      '--progress-bar',
-      'off',
-    ],
+    ...['download', '--no-deps', '--only-binary', ':all:', '--no-cache-dir'],
+    ...['--disable-pip-version-check', '--progress-bar', 'off'],
     ...['--python-version', '3.12', '--implementation', 'cp', ...tags.flatMap((tag) => ['--platform', tag]), '--dest', folder],
     ...wanted.map(({ name, version }) => `${name}==${version}`),
   ];
-  const child = spawn(command, args, { env: { ...process.env, TMPDIR: scratch }, stdio: ['ignore', 'pipe', 'pipe'] });
-  const watch = new DownloadWatch(folder, scratch);
-  let output = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    output += chunk.toString();
-    watch.read(output);
-  });
-  child.stderr.on('data', (chunk: Buffer) => {
-    output += chunk.toString();
-  });
-  const status = await new Promise<number | string>((resolve) => {
-    child.on('error', (error) => resolve(error.message));
-    child.on('close', (code, signal) => resolve(code ?? signal ?? 'gone'));
-  });
+  const watch = new DownloadWatch(scratch, megabytes(wanted));
+  const { status, output } = await runChild(command, args, { env: { ...process.env, TMPDIR: scratch } }, () => undefined);
   watch.stop();
   if (status !== 0) {
-    const tail = output.trimEnd().split('\n').slice(-8).join('\n');
     throw new SetupError(
-      `${tail}\npip could not fetch libtorch (${pip.join(' ')}: ${status}; its last words are above). ${byHand(wanted)}`,
+      `${lastLines(output, 8)}\npip could not fetch libtorch (${pip.join(' ')}: ${status}; its last words are above). ${byHand(wanted)}`,
     );
   }
   return readdirSync(folder)
@@ -82,44 +62,34 @@ export function byHand(wanted: readonly Wheel[]): string {
   ].join('\n');
 }
 
-// pip says nothing while it downloads unless it has a terminal, so the growing files are looked at; it does say each file's size.
+// pip says nothing while it downloads unless it has a terminal, so the growing files are looked at.
 class DownloadWatch {
   readonly #progress = new Progress('downloading', 'MB');
-  readonly #folders: readonly string[];
   readonly #timer: NodeJS.Timeout;
-  #total = 0;
 
-  constructor(folder: string, scratch: string) {
-    this.#folders = [folder, scratch];
-    this.#timer = setInterval(() => this.#look(), 500);
-  }
-
-  read(output: string): void {
-    const sizes = [...output.matchAll(/^ *Downloading .*\(([\d.]+) (kB|MB|GB)\)/gm)];
-    const units: { [unit: string]: number } = { kB: 1e-3, MB: 1, GB: 1e3 };
-    const total = Math.ceil(sizes.reduce((sum, [, number, unit]) => sum + Number(number) * (units[unit ?? ''] ?? 0), 0));
-    if (total === this.#total) return;
-    this.#total = total;
+  constructor(scratch: string, total: number) {
     this.#progress.start(total);
+    let most = 0;
+    this.#timer = setInterval(() => {
+      // It moves each file to its place at the end.
+      most = Math.max(most, sizeOf(scratch));
+      this.#progress.update(Math.min(total, Math.round(most / 1e6)));
+    }, 500);
   }
 
   stop(): void {
     clearInterval(this.#timer);
     this.#progress.stop();
   }
-
-  #look(): void {
-    if (this.#total === 0) return;
-    const bytes = this.#folders.reduce((sum, folder) => sum + sizeOf(folder), 0);
-    this.#progress.update(Math.min(this.#total, Math.round(bytes / 1e6)));
-  }
 }
 
 function sizeOf(folder: string): number {
-  let bytes = 0;
-  for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
-    if (!entry.isFile() || !/\.whl/.test(entry.name)) continue;
-    bytes += statSync(path.join(entry.parentPath ?? entry.path, entry.name), { throwIfNoEntry: false })?.size ?? 0;
+  try {
+    return readdirSync(folder, { withFileTypes: true, recursive: true })
+      .filter((entry) => entry.isFile())
+      .reduce((sum, entry) => sum + statSync(path.join(entry.parentPath ?? entry.path, entry.name)).size, 0);
+  } catch {
+    // Something was moved while it was looked at; the next look will do.
+    return 0;
   }
-  return bytes;
 }

@@ -167,3 +167,8 @@ export function platformTags(platform: string): readonly string[] | undefined {
       return undefined;
   }
 }
+
+/** About how much there is to fetch, in MB: for torch with what the CPU needs, or with all its companions. */
+export function megabytes(wanted: readonly Wheel[]): number {
+  return wanted.length > 3 ? 2_520 : 540;
+}

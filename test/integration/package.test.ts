@@ -70,7 +70,7 @@ test('the package installs into another folder and works there, from ESM and Com
       `SetupError: no addon could be loaded with libtorch ${version} [^]*${prebuilt}: [^]*${local}: [^]*npx blip2 setup`,
     ),
   );
-}, 300_000);
+});
 
 test('doctor explains an installation that cannot load, and fails', () => {
   const env = {
