@@ -10,6 +10,7 @@ export type Device = 'cpu' | 'meta' | 'cuda' | `cuda:${number}`;
 
 /** What `new Tensor` is at run time; set by tensor.ts, below which the operator files lie. */
 let Bare: new (handle: number) => Tensor;
+/** @internal */
 export function setTensorConstructor(bare: typeof Bare): void {
   Bare = bare;
 }

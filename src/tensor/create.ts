@@ -15,6 +15,7 @@ const EYE = operator('eye');
 const EMPTY_LIKE = operator('empty_like');
 const ZEROS_LIKE = operator('zeros_like');
 const ONES_LIKE = operator('ones_like');
+const FULL_LIKE = operator('full_like');
 
 /** Where a new tensor lies and what it holds. */
 export interface TensorOptions {
@@ -65,6 +66,11 @@ export function zerosLike(like: Tensor): Tensor {
 /** Ones with another tensor's shape, dtype and device. */
 export function onesLike(like: Tensor): Tensor {
   return run(ONES_LIKE, like?.handle);
+}
+
+/** `value` everywhere, with the shape, dtype and device of another tensor. */
+export function fullLike(like: Tensor, value: number): Tensor {
+  return run(FULL_LIKE, like?.handle, value);
 }
 
 /** The dtype that a typed array holds, unless told otherwise. */

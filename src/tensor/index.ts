@@ -8,6 +8,7 @@ export {
   eye,
   fromTypedArray,
   full,
+  fullLike,
   linspace,
   ones,
   onesLike,
@@ -23,22 +24,30 @@ export { keep, memory, scope } from './lifetime.ts';
 export { autocast, enableGrad, inFloat32, inferenceMode, isGradEnabled, noGrad } from './modes.ts';
 export { type FusedAdamWLists, foreachMul_, foreachNorm, foreachUnscale_, fusedAdamW_, updateScale_ } from './ops/foreach.ts';
 export {
+  binaryCrossEntropyWithLogits,
   type CrossEntropyOptions,
   conv2d,
+  cosineSimilarity,
   crossEntropy,
   dropout,
   embedding,
+  l1Loss,
   layerNorm,
   linear,
+  mseLoss,
   normalize,
   oneHot,
+  type Reduction,
   rmsNorm,
   scaledDotProductAttention,
   upsampleBicubic,
   upsampleBicubicAntialiased,
+  where,
 } from './ops/functional.ts';
+export { type Index, type Slice, slice } from './ops/indexing.ts';
 export { einsum } from './ops/linalg.ts';
-export { cat, type Index, type Slice, slice, stack } from './ops/shape.ts';
+export type { Dims } from './ops/reduction.ts';
+export { cat, stack } from './ops/shape.ts';
 export {
   bernoulli,
   exponential_,

@@ -43,6 +43,7 @@ export class Generator {
     return stateOf(this.handle);
   }
 
+  /** Goes on from a state that {@link getState} gave. */
   setState(state: Uint8Array): this {
     restore(this.handle, state);
     return this;

@@ -54,12 +54,15 @@ export class Tensor extends Linalg {
     if (sameDtype && sameDevice) return this;
     return wrap(call(TO, this.handle, dtype === undefined ? null : dtypeCode(dtype), null, device ?? null));
   }
+  /** In float32. */
   float(): Tensor {
     return this.to('float32');
   }
+  /** In int64, fractions cut off. */
   long(): Tensor {
     return this.to('int64');
   }
+  /** Whether each element is not zero. */
   bool(): Tensor {
     return this.to('bool');
   }
@@ -99,6 +102,7 @@ export class Tensor extends Linalg {
 
   // ---- gradients ----
 
+  /** Whether gradients flow to or through the tensor. */
   get requiresGrad(): boolean {
     return native(() => addon.requiresGrad(this.handle));
   }
@@ -107,6 +111,7 @@ export class Tensor extends Linalg {
     native(() => addon.setRequiresGrad(this.handle, requiresGrad));
     return this;
   }
+  /** Whether no operator of a graph made the tensor. */
   get isLeaf(): boolean {
     return native(() => addon.isLeaf(this.handle));
   }

@@ -1,6 +1,7 @@
-import { run, TensorBase } from '../base.ts';
-import { callInPlace, operator } from '../dispatch.ts';
+import { run } from '../base.ts';
+import { operator } from '../dispatch.ts';
 import type { Tensor } from '../tensor.ts';
+import { Comparison } from './comparison.ts';
 
 const ADD = operator('add.Tensor');
 const ADD_SCALAR = operator('add.Scalar');
@@ -46,45 +47,22 @@ const MINIMUM = operator('minimum');
 const WHERE = operator('where.self');
 const WHERE_SCALAR = operator('where.ScalarOther');
 const LERP = operator('lerp.Scalar');
-const EQ = operator('eq.Tensor');
-const EQ_SCALAR = operator('eq.Scalar');
-const NE = operator('ne.Tensor');
-const NE_SCALAR = operator('ne.Scalar');
-const LT = operator('lt.Tensor');
-const LT_SCALAR = operator('lt.Scalar');
-const LE = operator('le.Tensor');
-const LE_SCALAR = operator('le.Scalar');
-const GT = operator('gt.Tensor');
-const GT_SCALAR = operator('gt.Scalar');
-const GE = operator('ge.Tensor');
-const GE_SCALAR = operator('ge.Scalar');
-const LOGICAL_AND = operator('logical_and');
-const LOGICAL_OR = operator('logical_or');
-const LOGICAL_NOT = operator('logical_not');
-const LOGICAL_OR_ = operator('logical_or_');
-const ISFINITE = operator('isfinite');
-const ISNAN = operator('isnan');
 const MASKED_FILL = operator('masked_fill.Scalar');
 const MASKED_FILL_TENSOR = operator('masked_fill.Tensor');
 const MASKED_SCATTER = operator('masked_scatter');
-const ADD_ = operator('add_.Tensor');
-const ADD_SCALAR_ = operator('add_.Scalar');
-const SUB_ = operator('sub_.Tensor');
-const MUL_ = operator('mul_.Tensor');
-const MUL_SCALAR_ = operator('mul_.Scalar');
-const DIV_ = operator('div_.Tensor');
-const DIV_SCALAR_ = operator('div_.Scalar');
-const CLAMP_ = operator('clamp_');
-const FILL_ = operator('fill_.Scalar');
-const ZERO_ = operator('zero_');
-const COPY_ = operator('copy_');
-const MASKED_FILL_ = operator('masked_fill_.Scalar');
-const LERP_ = operator('lerp_.Scalar');
-const ADDCMUL_ = operator('addcmul_');
-const ADDCDIV_ = operator('addcdiv_');
+const TAN = operator('tan');
+const EXPM1 = operator('expm1');
+const SOFTPLUS = operator('softplus');
+const LEAKY_RELU = operator('leaky_relu');
+const NAN_TO_NUM = operator('nan_to_num');
+const FMOD = operator('fmod.Tensor');
+const FMOD_SCALAR = operator('fmod.Scalar');
+const ADDCMUL = operator('addcmul');
+const ADDCDIV = operator('addcdiv');
+const ATAN2 = operator('atan2');
 
-/** Operators that work on each element, with broadcasting. A name that ends in `_` changes the tensor itself. */
-export abstract class Elementwise extends TensorBase {
+/** Operators that work on each element, with broadcasting. */
+export abstract class Elementwise extends Comparison {
   /** self + alpha·other */
   add(other: Tensor | number, alpha = 1): Tensor {
     return typeof other === 'number' ? run(ADD_SCALAR, this.handle, other, alpha) : run(ADD, this.handle, other?.handle, alpha);
@@ -97,6 +75,7 @@ export abstract class Elementwise extends TensorBase {
   rsub(other: number): Tensor {
     return run(RSUB_SCALAR, this.handle, other);
   }
+  /** self·other */
   mul(other: Tensor | number): Tensor {
     return typeof other === 'number' ? run(MUL_SCALAR, this.handle, other) : run(MUL, this.handle, other?.handle);
   }
@@ -109,18 +88,23 @@ export abstract class Elementwise extends TensorBase {
     }
     return typeof other === 'number' ? run(DIV_SCALAR, this.handle, other) : run(DIV, this.handle, other?.handle);
   }
+  /** The remainder of a quotient that is rounded down: it has the sign of `other`. */
   remainder(other: Tensor | number): Tensor {
     return typeof other === 'number' ? run(REMAINDER_SCALAR, this.handle, other) : run(REMAINDER, this.handle, other?.handle);
   }
+  /** self to the power of `exponent`. */
   pow(exponent: Tensor | number): Tensor {
     return typeof exponent === 'number' ? run(POW_SCALAR, this.handle, exponent) : run(POW, this.handle, exponent?.handle);
   }
+  /** −self */
   neg(): Tensor {
     return run(NEG, this.handle);
   }
+  /** Magnitude. */
   abs(): Tensor {
     return run(ABS, this.handle);
   }
+  /** e to the power of self. */
   exp(): Tensor {
     return run(EXP, this.handle);
   }
@@ -128,33 +112,43 @@ export abstract class Elementwise extends TensorBase {
   log(): Tensor {
     return run(LOG, this.handle);
   }
+  /** Logarithm to base 2. */
   log2(): Tensor {
     return run(LOG2, this.handle);
   }
+  /** log(1 + x), exact near 0. */
   log1p(): Tensor {
     return run(LOG1P, this.handle);
   }
+  /** Square root. */
   sqrt(): Tensor {
     return run(SQRT, this.handle);
   }
+  /** 1 / √x */
   rsqrt(): Tensor {
     return run(RSQRT, this.handle);
   }
+  /** 1 / x */
   reciprocal(): Tensor {
     return run(RECIPROCAL, this.handle);
   }
+  /** Sine. */
   sin(): Tensor {
     return run(SIN, this.handle);
   }
+  /** Cosine. */
   cos(): Tensor {
     return run(COS, this.handle);
   }
+  /** Hyperbolic tangent. */
   tanh(): Tensor {
     return run(TANH, this.handle);
   }
+  /** 1 / (1 + exp(−x)) */
   sigmoid(): Tensor {
     return run(SIGMOID, this.handle);
   }
+  /** max(x, 0) */
   relu(): Tensor {
     return run(RELU, this.handle);
   }
@@ -162,15 +156,19 @@ export abstract class Elementwise extends TensorBase {
   gelu(approximate: 'none' | 'tanh' = 'none'): Tensor {
     return run(GELU, this.handle, approximate);
   }
+  /** x·sigmoid(x), also called swish. */
   silu(): Tensor {
     return run(SILU, this.handle);
   }
+  /** The error function. */
   erf(): Tensor {
     return run(ERF, this.handle);
   }
+  /** Down to an integer. */
   floor(): Tensor {
     return run(FLOOR, this.handle);
   }
+  /** Up to an integer. */
   ceil(): Tensor {
     return run(CEIL, this.handle);
   }
@@ -178,21 +176,27 @@ export abstract class Elementwise extends TensorBase {
   round(): Tensor {
     return run(ROUND, this.handle);
   }
+  /** Towards 0 to an integer. */
   trunc(): Tensor {
     return run(TRUNC, this.handle);
   }
+  /** −1, 0 or 1. */
   sign(): Tensor {
     return run(SIGN, this.handle);
   }
+  /** x² */
   square(): Tensor {
     return run(SQUARE, this.handle);
   }
+  /** Not below `min`, not above `max`; null leaves a side open. */
   clamp(min: number | null, max: number | null = null): Tensor {
     return run(CLAMP, this.handle, min, max);
   }
+  /** The larger of both, element by element; NaN wins. */
   maximum(other: Tensor): Tensor {
     return run(MAXIMUM, this.handle, other?.handle);
   }
+  /** The smaller of both, element by element; NaN wins. */
   minimum(other: Tensor): Tensor {
     return run(MINIMUM, this.handle, other?.handle);
   }
@@ -206,43 +210,7 @@ export abstract class Elementwise extends TensorBase {
   lerp(end: Tensor, weight: number): Tensor {
     return run(LERP, this.handle, end?.handle, weight);
   }
-  eq(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(EQ_SCALAR, this.handle, other) : run(EQ, this.handle, other?.handle);
-  }
-  ne(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(NE_SCALAR, this.handle, other) : run(NE, this.handle, other?.handle);
-  }
-  lt(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(LT_SCALAR, this.handle, other) : run(LT, this.handle, other?.handle);
-  }
-  le(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(LE_SCALAR, this.handle, other) : run(LE, this.handle, other?.handle);
-  }
-  gt(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(GT_SCALAR, this.handle, other) : run(GT, this.handle, other?.handle);
-  }
-  ge(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? run(GE_SCALAR, this.handle, other) : run(GE, this.handle, other?.handle);
-  }
-  logicalAnd(other: Tensor): Tensor {
-    return run(LOGICAL_AND, this.handle, other?.handle);
-  }
-  logicalOr(other: Tensor): Tensor {
-    return run(LOGICAL_OR, this.handle, other?.handle);
-  }
-  logicalNot(): Tensor {
-    return run(LOGICAL_NOT, this.handle);
-  }
-  logicalOr_(other: Tensor): this {
-    callInPlace(LOGICAL_OR_, this.handle, other?.handle);
-    return this;
-  }
-  isfinite(): Tensor {
-    return run(ISFINITE, this.handle);
-  }
-  isnan(): Tensor {
-    return run(ISNAN, this.handle);
-  }
+  /** `value` where `mask` holds, self elsewhere. */
   maskedFill(mask: Tensor, value: Tensor | number): Tensor {
     return typeof value === 'number'
       ? run(MASKED_FILL, this.handle, mask?.handle, value)
@@ -252,59 +220,40 @@ export abstract class Elementwise extends TensorBase {
   maskedScatter(mask: Tensor, source: Tensor): Tensor {
     return run(MASKED_SCATTER, this.handle, mask?.handle, source?.handle);
   }
-
-  add_(other: Tensor | number, alpha = 1): this {
-    if (typeof other === 'number') callInPlace(ADD_SCALAR_, this.handle, other, alpha);
-    else callInPlace(ADD_, this.handle, other?.handle, alpha);
-    return this;
+  /** exp(x) − 1, exact near 0. */
+  expm1(): Tensor {
+    return run(EXPM1, this.handle);
   }
-  sub_(other: Tensor, alpha = 1): this {
-    callInPlace(SUB_, this.handle, other?.handle, alpha);
-    return this;
+  /** Tangent. */
+  tan(): Tensor {
+    return run(TAN, this.handle);
   }
-  mul_(other: Tensor | number): this {
-    if (typeof other === 'number') callInPlace(MUL_SCALAR_, this.handle, other);
-    else callInPlace(MUL_, this.handle, other?.handle);
-    return this;
+  /** The angle of the point (other, self), in (−π, π]. */
+  atan2(other: Tensor): Tensor {
+    return run(ATAN2, this.handle, other?.handle);
   }
-  div_(other: Tensor | number): this {
-    if (typeof other === 'number') callInPlace(DIV_SCALAR_, this.handle, other);
-    else callInPlace(DIV_, this.handle, other?.handle);
-    return this;
+  /** log(1 + exp(beta·x)) / beta */
+  softplus(beta = 1): Tensor {
+    return run(SOFTPLUS, this.handle, beta);
   }
-  clamp_(min: number | null, max: number | null = null): this {
-    callInPlace(CLAMP_, this.handle, min, max);
-    return this;
+  /** x where it is positive, else slope·x. */
+  leakyRelu(slope = 0.01): Tensor {
+    return run(LEAKY_RELU, this.handle, slope);
   }
-  fill_(value: number): this {
-    callInPlace(FILL_, this.handle, value);
-    return this;
-  }
-  zero_(): this {
-    callInPlace(ZERO_, this.handle);
-    return this;
-  }
-  /** Copies the elements of `source`, cast and broadcast, from any device. */
-  copy_(source: Tensor): this {
-    callInPlace(COPY_, this.handle, source?.handle);
-    return this;
-  }
-  maskedFill_(mask: Tensor, value: number): this {
-    callInPlace(MASKED_FILL_, this.handle, mask?.handle, value);
-    return this;
-  }
-  lerp_(end: Tensor, weight: number): this {
-    callInPlace(LERP_, this.handle, end?.handle, weight);
-    return this;
+  /** The remainder of a quotient that is rounded towards 0: it has the sign of self. */
+  fmod(other: Tensor | number): Tensor {
+    return typeof other === 'number' ? run(FMOD_SCALAR, this.handle, other) : run(FMOD, this.handle, other?.handle);
   }
   /** self + value·a·b */
-  addcmul_(a: Tensor, b: Tensor, value = 1): this {
-    callInPlace(ADDCMUL_, this.handle, a?.handle, b?.handle, value);
-    return this;
+  addcmul(a: Tensor, b: Tensor, value = 1): Tensor {
+    return run(ADDCMUL, this.handle, a?.handle, b?.handle, value);
   }
   /** self + value·a/b */
-  addcdiv_(a: Tensor, b: Tensor, value = 1): this {
-    callInPlace(ADDCDIV_, this.handle, a?.handle, b?.handle, value);
-    return this;
+  addcdiv(a: Tensor, b: Tensor, value = 1): Tensor {
+    return run(ADDCDIV, this.handle, a?.handle, b?.handle, value);
+  }
+  /** Replaces NaN, ∞ and −∞; the infinities by the dtype's extremes unless told. */
+  nanToNum(nan = 0, positive: number | null = null, negative: number | null = null): Tensor {
+    return run(NAN_TO_NUM, this.handle, nan, positive, negative);
   }
 }

@@ -10,6 +10,11 @@ const EMBEDDING = operator('embedding');
 const DROPOUT = operator('dropout');
 const SDPA = operator('scaled_dot_product_attention');
 const CROSS_ENTROPY = operator('cross_entropy_loss');
+const MSE_LOSS = operator('mse_loss');
+const L1_LOSS = operator('l1_loss');
+const BCE_LOGITS = operator('binary_cross_entropy_with_logits');
+const COSINE = operator('cosine_similarity');
+const WHERE = operator('where.self');
 const ONE_HOT = operator('one_hot');
 const UPSAMPLE_BICUBIC = operator('upsample_bicubic2d');
 const UPSAMPLE_BICUBIC_AA = operator('_upsample_bicubic2d_aa');
@@ -60,11 +65,16 @@ export function scaledDotProductAttention(
   return run(SDPA, q?.handle, k?.handle, v?.handle, mask?.handle, p, causal, scale);
 }
 
+/** What becomes of the losses of single elements. */
+export type Reduction = 'none' | 'mean' | 'sum';
+
 /** Options of {@link crossEntropy}. */
 export interface CrossEntropyOptions {
-  reduction?: 'none' | 'mean' | 'sum';
+  /** `'mean'` unless told. */
+  reduction?: Reduction;
   /** Targets with this value do not count; −100 unless told. */
   ignoreIndex?: number;
+  /** The share of each target that is spread over all classes; 0 unless told. */
   labelSmoothing?: number;
 }
 
@@ -74,6 +84,31 @@ const REDUCTIONS = { none: 0, mean: 1, sum: 2 } as const;
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const { reduction = 'mean', ignoreIndex = -100, labelSmoothing = 0 } = options;
   return run(CROSS_ENTROPY, logits?.handle, target?.handle, null, REDUCTIONS[reduction], ignoreIndex, labelSmoothing);
+}
+
+/** The mean (or sum, or each) of (x − target)². */
+export function mseLoss(x: Tensor, target: Tensor, reduction: Reduction = 'mean'): Tensor {
+  return run(MSE_LOSS, x?.handle, target?.handle, REDUCTIONS[reduction]);
+}
+
+/** The mean (or sum, or each) of |x − target|. */
+export function l1Loss(x: Tensor, target: Tensor, reduction: Reduction = 'mean'): Tensor {
+  return run(L1_LOSS, x?.handle, target?.handle, REDUCTIONS[reduction]);
+}
+
+/** −(t·log σ(x) + (1 − t)·log(1 − σ(x))) for targets t in [0, 1], without overflow. */
+export function binaryCrossEntropyWithLogits(x: Tensor, target: Tensor, reduction: Reduction = 'mean'): Tensor {
+  return run(BCE_LOGITS, x?.handle, target?.handle, null, null, REDUCTIONS[reduction]);
+}
+
+/** a·b / max(‖a‖·‖b‖, eps) along a dimension. */
+export function cosineSimilarity(a: Tensor, b: Tensor, dim = 1, eps = 1e-8): Tensor {
+  return run(COSINE, a?.handle, b?.handle, dim, eps);
+}
+
+/** Elements of `a` where `condition` holds, of `b` elsewhere. */
+export function where(condition: Tensor, a: Tensor, b: Tensor): Tensor {
+  return run(WHERE, condition?.handle, a?.handle, b?.handle);
 }
 
 /** Class indices as rows of zeros with a one. */

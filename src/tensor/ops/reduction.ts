@@ -1,8 +1,9 @@
+import { addon } from '../../native/load.ts';
 import { run, wrap } from '../base.ts';
 import { callMany, operator } from '../dispatch.ts';
 import { type Dtype, dtypeCode } from '../dtype.ts';
 import type { Tensor } from '../tensor.ts';
-import { Elementwise } from './elementwise.ts';
+import { InPlace } from './inplace.ts';
 
 const SUM = operator('sum');
 const SUM_DIM = operator('sum.dim_IntList');
@@ -37,15 +38,24 @@ const ISIN = operator('isin.Tensor_Tensor');
 const EQUAL = operator('equal');
 const ALLCLOSE = operator('allclose');
 const NONZERO = operator('nonzero');
+const PROD_DIM = operator('prod.dim_int');
+const NANSUM = operator('nansum');
+const MEDIAN = operator('median');
+const COUNT_NONZERO = operator('count_nonzero');
+const CUMPROD = operator('cumprod');
+const UNIQUE = operator('_unique2');
+const BINCOUNT = operator('bincount');
 
 /** One dimension or several; negative counts from the end. */
 export type Dims = number | readonly number[];
 
 /** Operators that fold dimensions, order elements, or ask about all of them. */
-export abstract class Reduction extends Elementwise {
+export abstract class Reduction extends InPlace {
+  /** Over all elements, or along dimensions; of integers and booleans an int64. */
   sum(dim?: Dims, keepdim = false): Tensor {
     return dim === undefined ? run(SUM, this.handle) : run(SUM_DIM, this.handle, dim, keepdim);
   }
+  /** Over all elements, or along dimensions. */
   mean(dim?: Dims, keepdim = false): Tensor {
     return dim === undefined ? run(MEAN, this.handle) : run(MEAN_DIM, this.handle, dim, keepdim);
   }
@@ -53,16 +63,46 @@ export abstract class Reduction extends Elementwise {
   var(dim: Dims | null = null, correction = 1, keepdim = false): Tensor {
     return run(VAR, this.handle, dim, correction, keepdim);
   }
+  /** The square root of {@link var}. */
   std(dim: Dims | null = null, correction = 1, keepdim = false): Tensor {
     return run(STD, this.handle, dim, correction, keepdim);
   }
-  prod(): Tensor {
-    return run(PROD, this.handle);
+  /** The product of all elements, or along one dimension. */
+  prod(dim?: number, keepdim = false): Tensor {
+    return dim === undefined ? run(PROD, this.handle) : run(PROD_DIM, this.handle, dim, keepdim);
+  }
+  /** {@link sum} that passes over NaN. */
+  nansum(dim: Dims | null = null, keepdim = false): Tensor {
+    return run(NANSUM, this.handle, dim, keepdim);
+  }
+  /** The lower median of all elements. */
+  median(): Tensor {
+    return run(MEDIAN, this.handle);
+  }
+  /** How many elements are not zero. */
+  countNonzero(): Tensor {
+    return run(COUNT_NONZERO, this.handle);
+  }
+  /** Products of all up to each element of a dimension. */
+  cumprod(dim: number): Tensor {
+    return run(CUMPROD, this.handle, dim);
+  }
+  /** The distinct elements, sorted. */
+  unique(): Tensor {
+    const [values, inverse, counts] = callMany<[number, number, number]>(UNIQUE, this.handle, true, false, false);
+    addon.free(inverse);
+    addon.free(counts);
+    return wrap(values);
+  }
+  /** How often each of 0 … max occurs among integers of at least 0. */
+  bincount(minLength = 0): Tensor {
+    return run(BINCOUNT, this.handle, null, minLength);
   }
   /** The largest element of all. See {@link amax} and {@link maxWithIndices} for dimensions. */
   max(): Tensor {
     return run(MAX, this.handle);
   }
+  /** The smallest element of all. See {@link amin} and {@link minWithIndices} for dimensions. */
   min(): Tensor {
     return run(MIN, this.handle);
   }
@@ -70,6 +110,7 @@ export abstract class Reduction extends Elementwise {
   amax(dim: Dims, keepdim = false): Tensor {
     return run(AMAX, this.handle, dim, keepdim);
   }
+  /** Smallest elements along dimensions; the gradient is shared among equals. */
   amin(dim: Dims, keepdim = false): Tensor {
     return run(AMIN, this.handle, dim, keepdim);
   }
@@ -77,24 +118,31 @@ export abstract class Reduction extends Elementwise {
   maxWithIndices(dim: number, keepdim = false): { values: Tensor; indices: Tensor } {
     return pair(MAX_DIM, this.handle, dim, keepdim);
   }
+  /** Smallest elements along one dimension and where they are; the gradient goes to the one that is named. */
   minWithIndices(dim: number, keepdim = false): { values: Tensor; indices: Tensor } {
     return pair(MIN_DIM, this.handle, dim, keepdim);
   }
+  /** Where the largest element is: along a dimension, or, without one, in row-major order. */
   argmax(dim: number | null = null, keepdim = false): Tensor {
     return run(ARGMAX, this.handle, dim, keepdim);
   }
+  /** Where the smallest element is: along a dimension, or, without one, in row-major order. */
   argmin(dim: number | null = null, keepdim = false): Tensor {
     return run(ARGMIN, this.handle, dim, keepdim);
   }
+  /** Whether some element is not zero, of all or along a dimension. */
   any(dim?: number, keepdim = false): Tensor {
     return dim === undefined ? run(ANY, this.handle) : run(ANY_DIM, this.handle, dim, keepdim);
   }
+  /** Whether every element is not zero, of all or along a dimension. */
   all(dim?: number, keepdim = false): Tensor {
     return dim === undefined ? run(ALL, this.handle) : run(ALL_DIM, this.handle, dim, keepdim);
   }
+  /** Sums of all up to each element of a dimension. */
   cumsum(dim: number): Tensor {
     return run(CUMSUM, this.handle, dim);
   }
+  /** log Σ exp(x) along dimensions, without overflow. */
   logsumexp(dim: Dims, keepdim = false): Tensor {
     return run(LOGSUMEXP, this.handle, dim, keepdim);
   }
@@ -106,6 +154,7 @@ export abstract class Reduction extends Elementwise {
   safeSoftmax(dim: number): Tensor {
     return run(SAFE_SOFTMAX, this.handle, dim);
   }
+  /** log of {@link softmax}, without underflow; computed in `dtype` where one is given. */
   logSoftmax(dim: number, dtype?: Dtype): Tensor {
     return run(LOG_SOFTMAX, this.handle, dim, dtype === undefined ? null : dtypeCode(dtype));
   }
@@ -113,6 +162,7 @@ export abstract class Reduction extends Elementwise {
   norm(p = 2, dim: Dims | null = null, keepdim = false): Tensor {
     return run(NORM, this.handle, p, dim, keepdim);
   }
+  /** The k largest (or smallest) along `dim` and where they are. */
   topk(k: number, dim = -1, largest = true, sorted = true): { values: Tensor; indices: Tensor } {
     return pair(TOPK, this.handle, k, dim, largest, sorted);
   }
@@ -120,6 +170,7 @@ export abstract class Reduction extends Elementwise {
   sort(dim = -1, descending = false): { values: Tensor; indices: Tensor } {
     return pair(SORT, this.handle, true, dim, descending);
   }
+  /** The positions that {@link sort} would move the elements from. */
   argsort(dim = -1, descending = false): Tensor {
     return run(ARGSORT, this.handle, true, dim, descending);
   }
