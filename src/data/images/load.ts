@@ -1,8 +1,9 @@
-import sharp, { type OutputInfo } from 'sharp';
+import sharp, { type OutputInfo, type Sharp } from 'sharp';
 import { ArgumentError } from '../../native/errors.ts';
 import { reasonOf } from '../../native/files.ts';
 import { fromTypedArray, scope, type Tensor, wrapTypedArray } from '../../tensor/index.ts';
 import { ImageError } from './error.ts';
+import { jpegSize } from './jpeg.ts';
 import { checkKind, type Encoded, type ImageSource, isRawImage, type RawImage, readEncoded } from './source.ts';
 
 /** Options of {@link loadImage}. */
@@ -72,8 +73,7 @@ async function decode(
   try {
     const picture = sharp(bytes, { autoOrient, limitInputPixels, failOn: 'error', ignoreIcc: true, sequentialRead: true });
     if (choose !== undefined) {
-      const metadata = await picture.metadata();
-      const { height, width } = autoOrient ? metadata.autoOrient : metadata;
+      const { height, width } = await sizeOf(picture, bytes, autoOrient);
       picture.extract(choose(height, width));
     }
     const decoded = await picture.toColourspace('srgb').removeAlpha().raw().toBuffer({ resolveWithObject: true });
@@ -88,6 +88,13 @@ async function decode(
       : `cannot be decoded: ${reason}`;
     throw new ImageError(name, problem, { cause: error });
   }
+}
+
+async function sizeOf(picture: Sharp, bytes: Uint8Array, autoOrient: boolean): Promise<{ height: number; width: number }> {
+  const stored = jpegSize(bytes);
+  if (stored !== undefined && !(stored.exif && autoOrient) && stored.height > 0 && stored.width > 0) return stored;
+  const metadata = await picture.metadata();
+  return autoOrient ? metadata.autoOrient : metadata;
 }
 
 /** A copy of the given pixels as `[3, H, W]`. */

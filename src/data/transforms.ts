@@ -1,0 +1,92 @@
+import { ArgumentError } from '../native/errors.ts';
+import type { Colour } from './fields.ts';
+import type { Region } from './images/load.ts';
+import { imageProcessorDefaults } from './images.ts';
+import type { Random } from './random.ts';
+
+/** What happens to a picture between its file and a batch. Plain data, so that it goes to other threads and into a recipe's file. */
+export interface ImageTransform {
+  /** Pixels on each side of the square that comes out. */
+  readonly size: number;
+  /** A random part of the picture, resized: its share of the area, and width : height. Null: the whole picture. */
+  readonly crop: { readonly scale: Range; readonly ratio: Range } | null;
+  /** The probability that the picture is mirrored. */
+  readonly flip: number;
+  readonly imageMean: Colour;
+  readonly imageStd: Colour;
+  /** Turn the picture as its EXIF orientation says. */
+  readonly applyOrientation: boolean;
+}
+
+/** From the least to the greatest value. */
+export type Range = readonly [least: number, greatest: number];
+
+const { imageMean, imageStd } = imageProcessorDefaults;
+
+/**
+ * LAVIS's `blip2_image_train`: a random part of 50 to 100 % of the area with a width of 3/4 to 4/3 of the height, resized (bicubic) to
+ * `size` pixels square, mirrored half of the time, and normalised. Every field can be set; `size` is 224 unless told.
+ *
+ * @throws ArgumentError
+ */
+export function trainTransform(options: Partial<ImageTransform> = {}): ImageTransform {
+  return checked({ ...evalTransform(), crop: { scale: [0.5, 1], ratio: [3 / 4, 4 / 3] }, flip: 0.5, ...options });
+}
+
+/**
+ * The whole picture, resized to `size` pixels square (224 unless told) and normalised, as an {@link ImageProcessor} does.
+ *
+ * @throws ArgumentError
+ */
+export function evalTransform(options: Partial<ImageTransform> = {}): ImageTransform {
+  return checked({ size: 224, crop: null, flip: 0, imageMean, imageStd, applyOrientation: true, ...options });
+}
+
+function checked(transform: ImageTransform): ImageTransform {
+  const { size, crop, flip, imageStd } = transform;
+  if (!Number.isInteger(size) || size < 1 || size > 16384) {
+    throw new ArgumentError('size', 'a whole number from 1 to 16384', String(size));
+  }
+  if (!(flip >= 0 && flip <= 1)) throw new ArgumentError('flip', 'a probability', String(flip));
+  if (imageStd.some((value) => !(value > 0))) throw new ArgumentError('imageStd', 'three numbers above 0', String(imageStd));
+  for (const [name, [least, greatest], most] of crop === null
+    ? []
+    : ([
+        ['crop.scale', crop.scale, 1],
+        ['crop.ratio', crop.ratio, Number.MAX_VALUE],
+      ] as const)) {
+    if (!(least > 0 && least <= greatest && greatest <= most)) {
+      throw new ArgumentError(name, 'a range of numbers above 0, the lesser first', `[${least}, ${greatest}]`);
+    }
+  }
+  return transform;
+}
+
+/**
+ * Draws the part of a picture that a random resized crop keeps, by torchvision's algorithm: ten attempts at an area and a ratio, then the
+ * largest part in the middle whose ratio is allowed. Draws area, ratio and, for the attempt that fits, top and left.
+ */
+export function drawCrop(height: number, width: number, crop: { scale: Range; ratio: Range }, random: Random): Region {
+  const { fround } = Math; // torchvision draws in float32, and a crop's last pixel can depend on it
+  const between = (least: number, greatest: number): number =>
+    fround(fround(least) + fround(random()) * fround(greatest - least));
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const area = height * width * between(...crop.scale);
+    const ratio = fround(Math.exp(between(Math.log(crop.ratio[0]), Math.log(crop.ratio[1]))));
+    const w = rounded(Math.sqrt(area * ratio));
+    const h = rounded(Math.sqrt(area / ratio));
+    if (w > 0 && w <= width && h > 0 && h <= height) {
+      const top = Math.floor(random() * (height - h + 1));
+      return { top, left: Math.floor(random() * (width - w + 1)), width: w, height: h };
+    }
+  }
+  const ratio = Math.min(Math.max(width / height, crop.ratio[0]), crop.ratio[1]);
+  const w = Math.max(1, Math.min(width, rounded(height * ratio)));
+  const h = Math.max(1, Math.min(height, rounded(width / ratio)));
+  return { left: Math.floor((width - w) / 2), top: Math.floor((height - h) / 2), width: w, height: h };
+}
+
+/** To the nearest whole number; from the middle to the even one, as Python does. */
+function rounded(value: number): number {
+  return value % 1 === 0.5 ? 2 * Math.round(value / 2) : Math.round(value);
+}
