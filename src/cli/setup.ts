@@ -36,14 +36,14 @@ export async function setup(options: SetupOptions, log: Log): Promise<void> {
   const target = found ?? (await fill(options, log));
   let problem: string | undefined;
   if (hasPrebuild(target, log)) {
-    problem = trial(log);
+    problem = trial(target, log);
     if (problem === undefined) return;
     // One built on a newer system, say; the loader then takes the local build.
     log(`the prebuilt addon does not load:\n${problem}`);
   }
   const built = await buildAddon(target, log);
   if (!built && found !== undefined && problem === undefined) return;
-  problem = trial(log);
+  problem = trial(target, log);
   if (problem !== undefined) throw new SetupError(`the addon does not load:\n${problem}`);
 }
 
@@ -67,23 +67,25 @@ type Found = Target & Pick<Candidate, 'source'>;
 
 function usable(cuda: boolean, log: Log): Found | undefined {
   const passed: string[] = [];
-  for (const { source, directory, version, addons, reason } of candidates()) {
-    const problem =
-      version === undefined
-        ? reason
-        : !isSupported(version)
-          ? `its version ${version} is not one of 2.11 to 2.15`
-          : addons.length === 0 && !existsSync(path.join(directory, 'include/ATen/ATen.h'))
-            ? `there is no addon for its version ${version}, and it has no headers to build one`
-            : cuda && !existsSync(libraryFile(directory, 'torch_cuda'))
-              ? 'it is without CUDA'
-              : undefined;
+  for (const candidate of candidates()) {
+    const { source, directory, version } = candidate;
+    const problem = problemOf(candidate, cuda);
     if (version !== undefined && problem === undefined) return { source, directory, version };
     const why = `passed over ${source}: ${directory}: ${problem}`;
     if (source === 'LIBTORCH') log(why);
     else passed.push(why);
   }
   for (const why of passed) log(why);
+  return undefined;
+}
+
+function problemOf({ directory, version, addons, reason }: Candidate, cuda: boolean): string | undefined {
+  if (version === undefined) return reason;
+  if (!isSupported(version)) return `its version ${version} is not one of 2.11 to 2.15`;
+  if (addons.length === 0 && !existsSync(path.join(directory, 'include/ATen/ATen.h'))) {
+    return `there is no addon for its version ${version}, and it has no headers to build one`;
+  }
+  if (cuda && !existsSync(libraryFile(directory, 'torch_cuda'))) return 'it is without CUDA';
   return undefined;
 }
 
@@ -224,12 +226,13 @@ function checkCompanions(content: string): void {
 }
 
 // In a process of its own: whatever loading does, setup can still report it. Returns what went wrong.
-function trial(log: Log): string | undefined {
+function trial(target: Target, log: Log): string | undefined {
   const loader = JSON.stringify(new URL('../native/load.js', import.meta.url).href);
   const script = `const { addon, libtorch } = await import(${loader}); console.log(libtorch.version, libtorch.directory, addon.cpuCapability())`;
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
   if (status !== 0) return stderr.trim();
   const [version, directory, capability] = stdout.trim().split(' ');
   log(`ready: libtorch ${version} of ${directory} loads, CPU kernels: ${capability}`);
+  if (directory !== target.directory) log(`note: it comes before ${target.directory} in the order of resolution`);
   return undefined;
 }
