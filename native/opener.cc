@@ -3,6 +3,11 @@
 #include <dlfcn.h>
 #include <napi.h>
 
+// MKL, inside libtorch, asks this whether the processor is Intel's, and elsewhere runs slower kernels than the instruction sets
+// allow. Loaded for everybody before libtorch, this answer goes before MKL's own; loaded the usual way, nobody sees it. MKL still
+// asks the processor itself which instructions it has.
+extern "C" __attribute__((visibility("default"))) int mkl_serv_intel_cpu_true() { return 1; }
+
 // open(path) → null, or what kept the library away
 static Napi::Value Open(const Napi::CallbackInfo& info) {
   const std::string path = info[0].As<Napi::String>().Utf8Value();

@@ -10,6 +10,7 @@ const commands = {
   async demo() {
     prepare();
     if (compile('tsconfig.examples.json') !== 0) process.exit(1);
+    process.env.BLIP2_MKL ??= 'fast'; // more steps in the same minutes on AMD's processors; docs/building.md
     return show(process.execPath, ['--expose-gc', path.join('build/examples/demo.js'), ...args]);
   },
   async bench() {

@@ -145,6 +145,9 @@ function describeCpu(probe: Probe, log: Log, note: Note): void {
     flags.size === 0 ? 'features unknown' : features.map((name) => `${name} ${flags.has(name) ? 'yes' : 'no'}`).join(', ');
   const kernels = probe.capability === undefined ? '' : `; libtorch's kernels: ${probe.capability}`;
   line(log, 'cpu', `${/^model name\s*:\s*(.*)$/m.exec(info)?.[1] ?? process.arch}: ${seen}${kernels}`);
+  if (info.includes('AuthenticAMD') && flags.has('avx2') && process.env.BLIP2_MKL !== 'fast') {
+    note(false, "MKL runs its slower kernels on AMD's processors", 'set BLIP2_MKL=fast (docs/building.md says what that does)');
+  }
   if (flags.size > 0 && !flags.has('amx_bf16') && !flags.has('avx512_bf16')) {
     note(false, 'this CPU has no fast bfloat16 (AMX or AVX-512 BF16)', "keep the dtype 'float32' on the CPU");
   }

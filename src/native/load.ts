@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { constants } from 'node:os';
 import type { Addon } from './addon.ts';
 import { cuda, noDeviceReason } from './cuda.ts';
 import { SetupError } from './errors.ts';
@@ -68,7 +69,7 @@ function openLibtorch(directory: string): void {
   for (const opener of builtFiles('opener.node')) {
     let open: Open;
     try {
-      ({ open } = require(opener) as { open: Open });
+      open = loadOpener(opener);
     } catch (error) {
       problems.push(`${opener}: ${textOf(error)}`);
       continue;
@@ -82,6 +83,14 @@ function openLibtorch(directory: string): void {
     return;
   }
   throw new SetupError(['opener.node is missing or does not load: run `npx blip2 setup`', ...problems].join('\n  '));
+}
+
+/** `BLIP2_MKL=fast` loads the opener for everybody, which makes MKL run its fast kernels on AMD's processors, too (native/opener.cc). */
+function loadOpener(file: string): Open {
+  if (process.env.BLIP2_MKL !== 'fast') return (require(file) as { open: Open }).open;
+  const module = { exports: {} as { open: Open } };
+  process.dlopen(module, file, constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_GLOBAL);
+  return module.exports.open;
 }
 
 function textOf(error: unknown): string {
