@@ -17,6 +17,7 @@ import { figureNames, figuresOf } from './report/figures.ts';
 import { reportPage } from './report/page.ts';
 import type { Report, Result } from './report/result.ts';
 import { contactSheet } from './report/sheet.ts';
+import { startVision } from './start.ts';
 import { train } from './train.ts';
 
 const options = readOptions(process.argv.slice(2));
@@ -49,6 +50,7 @@ async function trainModel(data: EmojiScenes): Promise<string> {
   const config = smallBlip2(vocabulary(data.concepts).length);
   const encoder = new Encoder(await makeProcessor(partial, data.concepts, config.numQueryTokens));
   using model = building({ generator: new Generator(seed) }, () => new Blip2ForConditionalGeneration(config));
+  startVision(model, encoder.pictures(data.batch('training', 0, 1024).pixels));
   console.log(`training ${(model.parameterCount() / 1e6).toFixed(2)} million parameters with ${threads()} threads`);
   const bar = new TrainingBar(batchSize);
   const { step, seconds } = await train(model, data, encoder, { ...options, onStep: (at) => bar.update(at) });

@@ -6,10 +6,12 @@ import { special } from './emoji/vocabulary.ts';
 export function smallBlip2(vocabSize: number): Blip2Config {
   const width = 128;
   const [numAttentionHeads, intermediateSize] = [4, 4 * width];
+  // Layers that keep the size of what passes through them: the small weights that pre-trained models start from learn far more slowly here.
+  const initializerRange = width ** -0.5;
   return blip2Config({
     numQueryTokens: 8,
     imageTokenIndex: special.image,
-    initializerRange: 0.05,
+    initializerRange,
     visionConfig: {
       imageSize: SIDE,
       patchSize: 16,
@@ -17,7 +19,7 @@ export function smallBlip2(vocabSize: number): Blip2Config {
       intermediateSize,
       numHiddenLayers: 4,
       numAttentionHeads,
-      initializerRange: 0.05,
+      initializerRange,
     },
     qformerConfig: {
       hiddenSize: width,
@@ -27,7 +29,7 @@ export function smallBlip2(vocabSize: number): Blip2Config {
       crossAttentionFrequency: 1,
       hiddenDropoutProb: 0,
       attentionProbsDropoutProb: 0,
-      initializerRange: 0.05,
+      initializerRange,
     },
     textConfig: {
       modelType: 'opt',
@@ -41,7 +43,7 @@ export function smallBlip2(vocabSize: number): Blip2Config {
       padTokenId: special.pad,
       bosTokenId: special.end,
       eosTokenId: special.end,
-      initStd: 0.05,
+      initStd: initializerRange,
     },
   });
 }

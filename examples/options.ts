@@ -25,7 +25,7 @@ const USAGE = `usage: npm run demo -- [options]
   --concepts N      how many of the 100 concepts (32)
   --steps N         training steps (6000)
   --batch-size N    pictures a step (32)
-  --rate X          highest learning rate (0.003)
+  --rate X          highest learning rate (0.0005)
   --seconds N       end training after this time, however few steps were possible (240)
   --seed N          of the weights and the training pictures (0)
   --pictures N      held-out pictures of each kind (500)
@@ -42,7 +42,7 @@ export function readOptions(args: readonly string[]): DemoOptions {
         concepts: { type: 'string', default: '32' },
         steps: { type: 'string', default: '6000' },
         'batch-size': { type: 'string', default: '32' },
-        rate: { type: 'string', default: '0.003' },
+        rate: { type: 'string', default: '0.0005' },
         seconds: { type: 'string', default: '240' },
         seed: { type: 'string', default: '0' },
         pictures: { type: 'string', default: '500' },

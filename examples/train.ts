@@ -42,7 +42,7 @@ export async function train(
     ],
     { betas: [0.9, 0.98] },
   );
-  const schedule = warmupCosine({ peak: rate, warmupSteps: Math.min(100, steps / 10), totalSteps: steps });
+  const schedule = warmupCosine({ peak: rate, warmupSteps: Math.min(100, Math.floor(steps / 10)), totalSteps: steps });
   const start = performance.now();
   let last: TrainingStep = { step: 0, progress: 0, loss: Number.NaN, seconds: 0 };
   while (last.progress < 1) {

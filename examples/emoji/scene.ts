@@ -15,7 +15,7 @@ export const places = {
   middle: [32, 32],
 } as const;
 export type Place = keyof typeof places;
-const PLACE_JITTER = 3;
+const PLACE_JITTER = 4;
 
 /** The grounds' colours (red, green, blue), before jitter. */
 export const colours = {
@@ -29,7 +29,7 @@ export const colours = {
   grey: [150, 150, 150],
 } as const;
 export type Colour = keyof typeof colours;
-const COLOUR_JITTER = 14;
+const COLOUR_JITTER = 28;
 
 export const sizeNames = Object.keys(sizes) as Size[];
 export const placeNames = Object.keys(places) as Place[];
@@ -45,6 +45,9 @@ export interface Description {
 }
 export const attributes = ['size', 'concept', 'place', 'colour'] as const satisfies readonly (keyof Description)[];
 
+/** A matrix of 3 × 3 over red, green and blue, row by row. */
+export type Tint = readonly [number, number, number, number, number, number, number, number, number];
+
 /** A picture still to be drawn: what is in it, whose art, and how it varies. */
 export interface Scene extends Description {
   readonly icon: string;
@@ -55,8 +58,8 @@ export interface Scene extends Description {
   /** The ground's red, green and blue, 0–255. */
   readonly ground: readonly [number, number, number];
   readonly mirrored: boolean;
-  /** What the object's colours are multiplied by (3 × 3, row by row), or null to leave them. */
-  readonly tint: readonly number[] | null;
+  /** What the object's colours are multiplied by, or null to leave them. */
+  readonly tint: Tint | null;
 }
 
 /** Fills in all that the caption does not say; `augment` also mirrors and tints the object. */
@@ -84,16 +87,17 @@ export function compose(
 }
 
 /** A random turn of the hue, with more or less saturation and brightness. */
-function tint(random: Random): number[] {
+function tint(random: Random): Tint {
   const angle = between(random, -0.4, 0.4);
   const saturation = between(random, 0.6, 1.4);
   const brightness = between(random, 0.8, 1.2);
   // A turn about the grey axis mixes the channels by a circulant matrix; saturation then blends between grey and that.
-  const mix = [0, 1, 2].map((i) => (1 + 2 * Math.cos(angle + (i * 2 * Math.PI) / 3)) / 3);
-  return Array.from({ length: 9 }, (_, at) => {
-    const turned = mix[(3 + Math.floor(at / 3) - (at % 3)) % 3] as number;
+  const entry = (i: number): number => {
+    const turned = (1 + 2 * Math.cos(angle + (i * 2 * Math.PI) / 3)) / 3;
     return brightness * (saturation * turned + (1 - saturation) / 3);
-  });
+  };
+  const [a, b, c] = [entry(0), entry(1), entry(2)];
+  return [a, c, b, b, a, c, c, b, a];
 }
 
 /** `a small sailboat in the top left on a red background`. */
