@@ -51,14 +51,13 @@ def best(run, calls):
         start = time.perf_counter_ns()
         run(calls)
         times.append((time.perf_counter_ns() - start) / calls)
-    return min(times), sum(times) / len(times)
+    return min(times)
 
 
-added, mean = best(add, CALLS)
+added = best(add, CALLS)
 print(json.dumps({
     'add in scope': added,
     'add outside': added,
-    'view in scope': best(view, CALLS)[0],
-    'chain of 20 mixed small ops': best(mixed, CALLS // BODY)[0],
-    'add outside, mean': mean,
+    'view in scope': best(view, CALLS),
+    'chain of 20 mixed small ops': best(mixed, CALLS // BODY),
 }))
