@@ -15,7 +15,7 @@ export const places = {
   middle: [32, 32],
 } as const;
 export type Place = keyof typeof places;
-const PLACE_JITTER = 4;
+const PLACE_JITTER = 3;
 
 /** The grounds' colours (red, green, blue), before jitter. */
 export const colours = {
@@ -29,7 +29,7 @@ export const colours = {
   grey: [150, 150, 150],
 } as const;
 export type Colour = keyof typeof colours;
-const COLOUR_JITTER = 28;
+const COLOUR_JITTER = 14;
 
 export const sizeNames = Object.keys(sizes) as Size[];
 export const placeNames = Object.keys(places) as Place[];
