@@ -238,8 +238,8 @@ bool IsHandle(Kind kind) {
   return kind == Kind::kTensor || kind == Kind::kTensorList || kind == Kind::kOptionalTensorList || kind == Kind::kGenerator;
 }
 
-// {schema, returns: ["Tensor", …], names: [of arguments], writes: [indices of those that are written], handles: [… that are tensors
-// or generators]}
+// {schema, returns: ["Tensor", …], names: [of arguments], writes: [indices of those that are written], handles: [… that are
+// tensors or generators]}
 napi_value Schema(napi_env env, napi_callback_info info) {
   return Guard(env, "schema", [&]() -> napi_value {
     Arguments args(env, info, 1);

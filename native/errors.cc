@@ -49,8 +49,9 @@ const char* CodeOf(const std::string& message) {
     if (message.find(words) != std::string::npos) return "ERR_OUT_OF_MEMORY";
   }
   for (const char* words :
-       {"Found no NVIDIA driver", "No CUDA GPUs", "not compiled with CUDA", "not linked with support for cuda", "Cannot access accelerator device", "without linking", "CUDA driver",
-        "from the 'CUDA' backend", "Could not run 'aten::empty", "Cannot initialize CUDA", "invalid device ordinal"}) {
+       {"Found no NVIDIA driver", "No CUDA GPUs", "not compiled with CUDA", "not linked with support for cuda",
+        "Cannot access accelerator device", "without linking", "CUDA driver", "from the 'CUDA' backend",
+        "Could not run 'aten::empty", "Cannot initialize CUDA", "invalid device ordinal"}) {
     if (message.find(words) != std::string::npos) return "ERR_DEVICE";
   }
   return "ERR_OPERATOR";

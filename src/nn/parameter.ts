@@ -9,6 +9,11 @@ export class Parameter extends Tensor {
     outlive(this);
     if (requiresGrad) this.requiresGrad_();
   }
+
+  /** As PyTorch prints it. */
+  override toString(): string {
+    return `Parameter containing:\n${super.toString()}`;
+  }
 }
 
 /** A tensor that a module carries without learning it; part of its state dict. */

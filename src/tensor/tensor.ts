@@ -141,7 +141,7 @@ export class Tensor extends Linalg {
     return format(this);
   }
   [Symbol.for('nodejs.util.inspect.custom')](): string {
-    return this.isFreed ? 'tensor(freed)' : format(this);
+    return this.isFreed ? 'tensor(freed)' : this.toString();
   }
 }
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
+import { Parameter } from '../../src/nn/index.ts';
 import { arange, cat, type Dtype, empty, linear, linspace, scope, type Tensor, tensor } from '../../src/tensor/index.ts';
 import { bytesToTensor } from '../support/tensors.ts';
 
@@ -61,6 +62,13 @@ test('console.log shows the same, and says when a tensor is gone', () => {
   expect(`${x}`).toBe('tensor([1.0000, 2.5000])');
   x.dispose();
   expect(inspect(x)).toBe('tensor(freed)');
+});
+
+test('a parameter says that it is one', () => {
+  const parameter = new Parameter(tensor([1, 2]));
+  expect(`${parameter}`).toBe('Parameter containing:\ntensor([1., 2.], requires_grad=True)');
+  expect(inspect(parameter)).toBe(`${parameter}`);
+  parameter.dispose();
 });
 
 test('printing a large tensor copies only what is shown, and leaves nothing behind', () => {
