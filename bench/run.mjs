@@ -133,7 +133,10 @@ const facts = [
   ['Machine', hardware()],
   ['Threads', `${threads}${pinned.length === 0 ? '' : '; pictures on one core'}`],
   ['Ours', `Node ${process.versions.node}, libtorch ${packages.torch} (the peer's own), sharp ${await sharpVersion()}`],
-  ['Theirs', `Python ${python}, torch ${packages.torch}, transformers ${packages.transformers}, Pillow ${packages.pillow}`],
+  [
+    'Theirs',
+    `Python ${python}, torch ${packages.torch}, transformers ${packages.transformers}, Pillow ${packages.pillow}, webdataset ${packages.webdataset}`,
+  ],
   ['Load before the run', `${load.toFixed(1)} (what else runs here; above 0.5 the figures are noise)`],
   ['Date', new Date().toISOString().slice(0, 10)],
 ];

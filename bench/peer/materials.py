@@ -2,6 +2,8 @@
 
 import json
 import sys
+import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +75,9 @@ def processor(folder: Path, config: Blip2Config) -> None:
     Blip2Processor(images, fast, num_query_tokens=config.num_query_tokens).save_pretrained(folder)
 
 
-def picture(file: Path, width: int, height: int) -> None:
+def picture(file: Path | BytesIO, width: int, height: int, seed: int | None = None) -> None:
     """A picture whose spectrum falls like a photograph's, with some grain, as JPEG of quality 90."""
-    rng = np.random.default_rng(width)
+    rng = np.random.default_rng(width if seed is None else seed)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     frequency[0, 0] = 1
     planes = []
@@ -86,7 +88,22 @@ def picture(file: Path, width: int, height: int) -> None:
     brightness = planes[0]
     colours = np.stack([brightness + 0.35 * p for p in planes], -1)
     pixels = 118 + 52 * colours + 3 * rng.standard_normal((height, width, 1))
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, quality=90)
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+
+
+def shards(folder: Path, count: int, size: int) -> None:
+    """WebDataset tars with pictures of 640 x 480 and captions; sixteen pictures, again and again."""
+    pictures = [BytesIO() for _ in range(16)]
+    for seed, buffer in enumerate(pictures):
+        picture(buffer, 640, 480, seed)
+    folder.mkdir()
+    for shard in range(count):
+        with tarfile.open(folder / f"{shard:04}.tar", "w") as tar:
+            for i in range(shard * size, (shard + 1) * size):
+                for ending, content in (("jpg", pictures[i % 16].getvalue()), ("txt", f"A picture, number {i}.".encode())):
+                    member = tarfile.TarInfo(f"{i:06}.{ending}")
+                    member.size = len(content)
+                    tar.addfile(member, BytesIO(content))
 
 
 def main(models_file: str, target: str) -> None:
@@ -107,6 +124,7 @@ def main(models_file: str, target: str) -> None:
     save_file({"features": features, "query_tokens": queries}, folder / "qformer" / "inputs.safetensors")
     picture(folder / "640x480.jpg", 640, 480)
     picture(folder / "2048x1365.jpg", 2048, 1365)
+    shards(folder / "shards", 4, 64)
 
 
 main(*sys.argv[1:])

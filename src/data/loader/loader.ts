@@ -239,7 +239,7 @@ function withDefaults(options: LoaderOptions): Settings {
     shuffle: true,
     epochs: Infinity,
     dropLast: false,
-    workers: Math.min(8, Math.max(1, os.availableParallelism() - 1)),
+    workers: Math.min(8, os.availableParallelism() - 1),
     prefetch: 2,
     cleanUp: (caption) => blipCaption(caption),
     device: 'cpu',
