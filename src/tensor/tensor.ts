@@ -78,10 +78,18 @@ export class Tensor extends Linalg {
     return BigInt(value);
   }
 
-  /** The elements in row-major order, copied. Waits for the device. */
+  /** The elements in row-major order, copied; of 8-bit floats as float32. Waits for the device. */
   data(): TypedArray {
     const make = ARRAYS[this.dtype];
-    if (make === undefined) return this.to('float32').data();
+    if (make === undefined) {
+      if (this.dtype.startsWith('complex')) throw new ArgumentError('tensor', 'real elements (see view_as_real)', this.dtype);
+      const wider = this.to('float32');
+      try {
+        return wider.data();
+      } finally {
+        wider.dispose();
+      }
+    }
     const out = new make(this.numel);
     native(() => addon.copyTo(this.handle, out));
     return out;

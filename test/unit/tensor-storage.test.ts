@@ -5,7 +5,9 @@ import { addon } from '../../src/native/load.ts';
 import { wrap } from '../../src/tensor/base.ts';
 import { dtypeCode } from '../../src/tensor/dtype.ts';
 import {
+  callOperator,
   type Dtype,
+  empty,
   fromTypedArray,
   memory,
   ones,
@@ -231,6 +233,27 @@ test('live tensors and bytes are counted, views with their base', () => {
     expect(memory().bytes).toBe(before.bytes);
   });
   expect(memory()).toEqual(before);
+});
+
+test('V8 is told of the memory that tensors hold: it collects large ones of its own accord', async () => {
+  const before = memory().bytes;
+  let most = 0;
+  for (let i = 0; i < 1000; i++) {
+    empty([2 ** 21]); // 8 MiB that nobody holds, and that is never touched
+    await turn();
+    most = Math.max(most, memory().bytes - before);
+  }
+  expect(most).toBeLessThan(2 ** 30); // of 8 GiB
+});
+
+test('8-bit floats come out as float32; complex numbers only as pairs', () => {
+  scope(() => {
+    expect(tensor([1.5, -2], { dtype: 'float8_e4m3fn' }).data()).toEqual(Float32Array.of(1.5, -2));
+    expect(tensor([1.5, -2], { dtype: 'float8_e5m2' }).toArray()).toEqual([1.5, -2]);
+    const complex = callOperator('complex', tensor([1]), tensor([2])) as Tensor;
+    expect(() => complex.data()).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }));
+    expect((callOperator('view_as_real', complex) as Tensor).toArray()).toEqual([[1, 2]]);
+  });
 });
 
 describe('tensors over a mapped file', () => {
