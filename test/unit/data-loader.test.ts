@@ -8,9 +8,11 @@ import {
   ArgumentError,
   type Batch,
   BrokenSamplesError,
+  cocoCaptions,
   type Dataset,
   evalTransform,
   ImageProcessor,
+  imageFolder,
   jsonLines,
   type LoaderOptions,
   loader,
@@ -106,6 +108,57 @@ test('evaluation: batches in order, bit for bit what the image processor makes',
     next += batch.size;
   }
   expect(batches).toEqual([12, 12, 12, 4]);
+});
+
+test('the same pictures and captions come the same from every format', async () => {
+  const place = path.join(folder, 'formats');
+  fs.mkdirSync(place);
+  const names = pictures.slice(0, 10).map((bytes, i) => {
+    const name = `${i}.${i % 3 === 0 ? 'png' : 'jpg'}`;
+    fs.writeFileSync(path.join(place, name), bytes);
+    fs.writeFileSync(path.join(place, `${i}.json`), JSON.stringify({ caption: `Number ${i}.`, image_id: i }));
+    return name;
+  });
+  const json = (name: string, content: unknown) => {
+    const file = path.join(place, `${name}.list`);
+    fs.writeFileSync(file, JSON.stringify(content));
+    return file;
+  };
+  const captions = names.map((_, i) => `Number ${i}.`);
+  const official = json('official', {
+    images: names.map((file_name, id) => ({ id, file_name })),
+    annotations: captions.map((caption, image_id) => ({ image_id, caption })),
+  });
+  const karpathy = json('karpathy', {
+    images: names.map((filename, cocoid) => ({ filename, cocoid, split: 'train', sentences: [{ raw: captions[cocoid] }] })),
+  });
+  const records = names.map((image, image_id) => ({ image, caption: captions[image_id], image_id }));
+  const lavis = json('lavis', records);
+  const linesFile = path.join(place, 'lines.list');
+  fs.writeFileSync(linesFile, records.map((record) => JSON.stringify(record)).join('\n'));
+  const tar = path.join(place, 'shard.tar');
+  const members = names.flatMap((name, i) => [
+    tarMember(name, pictures[i]),
+    tarMember(`${i}.txt`, captions[i]),
+    tarMember(`${i}.json`, `{"image_id":${i}}`),
+  ]);
+  fs.writeFileSync(tar, tarOf(...members));
+  const all = [
+    cocoCaptions(official),
+    cocoCaptions(karpathy),
+    cocoCaptions(lavis),
+    jsonLines(linesFile),
+    webDataset(tar),
+    imageFolder(place),
+  ];
+  const found = new Set<string>();
+  for (const dataset of await Promise.all(all)) {
+    const batches = await drain(dataset, { transform: evalTransform({ size: 20 }), batchSize: 5, shuffle: false, workers: 1 });
+    expect(batches).toHaveLength(2);
+    found.add(JSON.stringify(batches.map((batch) => JSON.parse(batch).slice(0, 3)))); // all but the keys
+  }
+  expect(found.size).toBe(1);
+  expect([...found][0]).toContain('"number 7"');
 });
 
 test('dropLast leaves out what fills no batch, cleanUp can be another', async () => {
