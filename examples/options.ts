@@ -23,7 +23,7 @@ const USAGE = `usage: npm run demo -- [options]
   --image FILE      caption this picture (may be given several times); trains first where no model is saved
   --out FOLDER      where the model and the report go (demo-output)
   --concepts N      how many of the 100 concepts (32)
-  --steps N         training steps (6000)
+  --steps N         training steps (7500)
   --batch-size N    pictures a step (32)
   --rate X          highest learning rate (0.0005)
   --seconds N       end training after this time, however few steps were possible (240)
@@ -40,7 +40,7 @@ export function readOptions(args: readonly string[]): DemoOptions {
         image: { type: 'string', multiple: true, default: [] },
         out: { type: 'string', default: 'demo-output' },
         concepts: { type: 'string', default: '32' },
-        steps: { type: 'string', default: '6000' },
+        steps: { type: 'string', default: '7500' },
         'batch-size': { type: 'string', default: '32' },
         rate: { type: 'string', default: '0.0005' },
         seconds: { type: 'string', default: '240' },

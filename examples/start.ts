@@ -14,7 +14,7 @@ export function startVision(model: Blip2ForConditionalGeneration, pictures: Tens
       const { weight, bias } = whitening(patchesOf(pictures, patchSize), hiddenSize);
       patchEmbedding.weight.copy_(weight.reshape(...patchEmbedding.weight.shape));
       patchEmbedding.bias?.copy_(bias);
-      positionEmbedding.narrow(1, 1, (imageSize / patchSize) ** 2).copy_(sinusoids(imageSize / patchSize, hiddenSize).mul(2));
+      positionEmbedding.narrow(1, 1, (imageSize / patchSize) ** 2).copy_(sinusoids(imageSize / patchSize, hiddenSize));
       // The first attention takes from each token the mean of all: of the ground, little is left.
       const attention = visionModel.encoder.layers[0]?.selfAttn;
       attention?.qkv.weight.narrow(0, 2 * hiddenSize, hiddenSize).copy_(eye(hiddenSize));
@@ -52,13 +52,13 @@ function whitening(x: Tensor, count: number): { weight: Tensor; bias: Tensor } {
   return { weight, bias: weight.matmul(mean).neg() };
 }
 
-/** Sines and cosines of row and column in a grid, twice as strong as the patches that they are added to: `[1, G², D]`. */
+/** Sines and cosines of row and column in a grid, four times as strong as the patches that they are added to: `[1, G², D]`. */
 function sinusoids(grid: number, width: number): Tensor {
   const waves = arange(0, width / 4, 1, { dtype: 'float32' })
     .mul((-4 * Math.log(100)) / width)
     .exp();
   const angles = arange(0, grid, 1, { dtype: 'float32' }).unsqueeze(1).mul(waves);
-  const line = cat([angles.sin(), angles.cos()], 1).mul(2); // [G, D / 2]
+  const line = cat([angles.sin(), angles.cos()], 1).mul(4); // [G, D / 2]
   const [rows, columns] = [line.unsqueeze(1), line.unsqueeze(0)].map((each) => each.expand(grid, grid, width / 2));
   return cat([rows as Tensor, columns as Tensor], 2).reshape(1, grid * grid, width);
 }

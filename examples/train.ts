@@ -37,7 +37,7 @@ export async function train(
   const parameters = model.train().parameters();
   const optimizer = new AdamW(
     [
-      { parameters: parameters.filter(({ ndim }) => ndim >= 2), weightDecay: 0.05 },
+      { parameters: parameters.filter(({ ndim }) => ndim >= 2), weightDecay: 1 },
       { parameters: parameters.filter(({ ndim }) => ndim < 2), weightDecay: 0 },
     ],
     { betas: [0.9, 0.98] },

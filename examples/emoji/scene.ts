@@ -88,7 +88,7 @@ export function compose(
 
 /** A random turn of the hue, with more or less saturation and brightness. */
 function tint(random: Random): Tint {
-  const angle = between(random, -0.4, 0.4);
+  const angle = between(random, -0.15, 0.15);
   const saturation = between(random, 0.6, 1.4);
   const brightness = between(random, 0.8, 1.2);
   // A turn about the grey axis mixes the channels by a circulant matrix; saturation then blends between grey and that.
