@@ -43,6 +43,8 @@ export class AdamW {
   /** The groups' settings; a schedule may write `lr` between steps. */
   readonly groups: AdamWSettings[];
   readonly #slots: Slot[][];
+  /** How many of the counted steps were skipped, on the device; null where none could have been. */
+  #skipped: Tensor | null = null;
 
   constructor(parameters: readonly Tensor[] | readonly ParameterGroup[], settings: Partial<AdamWSettings> = {}) {
     const groups = isGroups(parameters) ? parameters : [{ parameters }];
@@ -57,16 +59,28 @@ export class AdamW {
     }
   }
 
-  /** Moves every parameter by its gradient. */
-  step(): void {
+  /** The parameters, in the order of the groups; the state's indices are places here. */
+  get parameters(): Tensor[] {
+    return this.#slots.flat().map((slot) => slot.parameter);
+  }
+
+  /**
+   * Moves every parameter by its gradient.
+   * @param options.skip a float32 of one element on the parameters' device: where it is 1, nothing is moved and the step does not count.
+   *   Nobody waits to see which it was.
+   */
+  step(options: { skip?: Tensor } = {}): void {
+    const { skip } = options;
     noGrad(() =>
       scope(() => {
-        for (const [i, slots] of this.#slots.entries()) this.#stepGroup(slots, this.groups[i] as AdamWSettings);
+        if (skip !== undefined) this.#skipped ??= keep(zerosLike(skip));
+        for (const [i, slots] of this.#slots.entries()) this.#stepGroup(slots, this.groups[i] as AdamWSettings, skip);
+        if (skip !== undefined) this.#skipped?.add_(skip);
       }),
     );
   }
 
-  #stepGroup(slots: readonly Slot[], settings: AdamWSettings): void {
+  #stepGroup(slots: readonly Slot[], settings: AdamWSettings, skip: Tensor | undefined): void {
     const grads = gradients(slots.map((slot) => slot.parameter));
     // The kernel takes lists of one dtype on one device; the step counts are equal, so one tensor serves, unless gradients were missing.
     const lists = new Map<string, { slots: Slot[]; gradients: Tensor[] }>();
@@ -87,7 +101,8 @@ export class AdamW {
     }
     for (const list of lists.values()) {
       const first = list.slots[0] as Slot;
-      const count = full([], first.steps, { device: first.parameter.device });
+      const counted = full([], first.steps, { device: first.parameter.device });
+      const count = this.#skipped === null ? counted : counted.sub(this.#skipped.view());
       fusedAdamW_(
         {
           parameters: list.slots.map((slot) => slot.parameter),
@@ -97,6 +112,7 @@ export class AdamW {
           steps: list.slots.map(() => count),
         },
         settings,
+        skip,
       );
     }
   }
@@ -109,6 +125,7 @@ export class AdamW {
   /** The state, its tensors the optimizer's own (copy or save them before the next step). */
   stateDict(): AdamWState {
     const slots = this.#slots.flat();
+    this.#settleSkipped();
     const tensors = new Map<string, Tensor>();
     for (const [i, slot] of slots.entries()) {
       if (slot.average !== null && slot.square !== null) {
@@ -117,6 +134,13 @@ export class AdamW {
       }
     }
     return { groups: this.groups.map((group) => ({ ...group })), steps: slots.map((slot) => slot.steps), tensors };
+  }
+
+  /** Takes the skipped steps off the counts, which waits for the device. */
+  #settleSkipped(): void {
+    const skipped = this.#skipped?.item() ?? 0;
+    if (skipped > 0) for (const slot of this.#slots.flat()) slot.steps = Math.max(0, slot.steps - skipped);
+    this.#skipped?.zero_();
   }
 
   /**
@@ -144,6 +168,7 @@ export class AdamW {
         }
       }
     }
+    this.#skipped?.zero_();
     for (const [i, group] of groups.entries()) Object.assign(this.groups[i] as AdamWSettings, group);
     noGrad(() => {
       for (const [i, slot] of slots.entries()) {
@@ -161,6 +186,8 @@ export class AdamW {
       slot.square?.dispose();
       slot.average = slot.square = null;
     }
+    this.#skipped?.dispose();
+    this.#skipped = null;
   }
 }
 

@@ -10,10 +10,18 @@ export function clipGradNorm(parameters: readonly Tensor[], maxNorm: number): Te
   return noGrad(() =>
     scope(() => {
       const grads = gradients(parameters).filter((gradient) => gradient !== null);
-      if (grads.length === 0) return zeros([]);
-      const norm = stack(foreachNorm(grads)).norm();
-      foreachMul_(grads, norm.add(1e-6).reciprocal().mul(maxNorm).clamp(null, 1));
+      const norm = normOf(grads);
+      if (grads.length > 0) foreachMul_(grads, norm.add(1e-6).reciprocal().mul(maxNorm).clamp(null, 1));
       return norm;
     }),
   );
+}
+
+/** The 2-norm of all gradients together, a tensor of one element; nothing waits for the device. */
+export function gradNorm(parameters: readonly Tensor[]): Tensor {
+  return noGrad(() => scope(() => normOf(gradients(parameters).filter((gradient) => gradient !== null))));
+}
+
+function normOf(grads: readonly Tensor[]): Tensor {
+  return grads.length === 0 ? zeros([]) : stack(foreachNorm(grads)).norm();
 }

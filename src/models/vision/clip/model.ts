@@ -164,4 +164,9 @@ export class ClipVisionModel extends Module {
     const lastHiddenState = runLayers(this.encoder.layers, embedded, states);
     return states === undefined ? { lastHiddenState } : { lastHiddenState, hiddenStates: states };
   }
+
+  /** The same features alone, `[B, N, D]`, under the name that the towers share. */
+  features(pixelValues: Tensor, options: Pick<VisionOptions, 'interpolatePosEncoding'> = {}): Tensor {
+    return this.forward(pixelValues, options).lastHiddenState;
+  }
 }

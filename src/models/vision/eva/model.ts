@@ -130,10 +130,19 @@ export class VisionModel extends Module {
    */
   forward(pixelValues: Tensor, options: VisionOptions = {}): VisionOutput {
     const states: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
-    const embedded = this.embeddings.forward(pixelValues, options.interpolatePosEncoding);
-    const last = runLayers(this.encoder.layers, embedded, states);
+    const last = this.#run(pixelValues, options, states);
     const lastHiddenState = this.postLayernorm.forward(last);
     return states === undefined ? { lastHiddenState } : { lastHiddenState, hiddenStates: states };
+  }
+
+  /** The features before the last LayerNorm, for a model that trains that one itself (BLIP-2's first stage), `[B, N, D]`. */
+  features(pixelValues: Tensor, options: Pick<VisionOptions, 'interpolatePosEncoding'> = {}): Tensor {
+    return this.#run(pixelValues, options);
+  }
+
+  #run(pixelValues: Tensor, options: VisionOptions, states?: Tensor[]): Tensor {
+    const embedded = this.embeddings.forward(pixelValues, options.interpolatePosEncoding);
+    return runLayers(this.encoder.layers, embedded, states);
   }
 
   /** Hugging Face's `pooler_output` `[B, D]`: the class token through the last LayerNorm a second time. The Q-Former does not read it. */

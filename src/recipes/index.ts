@@ -1,0 +1,11 @@
+export type { DeepPartial } from './fields.ts';
+export {
+  type Stage1Recipe,
+  type Stage1RecipeOptions,
+  stage1,
+  stage1WithoutItg,
+  type VisionName,
+  type VisionRecipe,
+} from './stage1.ts';
+export { type CaptionedBatch, type CaptionTokenizer, Stage1Objective, type Stage1Parts } from './stage1-objective.ts';
+export { newStage1Model, type Stage1RunOptions, stage1BatchSize, stage1Tower, stage1Trainer } from './train-stage1.ts';

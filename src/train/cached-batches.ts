@@ -1,0 +1,78 @@
+import { isBroken } from '../data/datasets/sample.ts';
+import { blipCaption, type Dataset, type Sample, type SampleStream } from '../data/index.ts';
+import { numberOf } from '../data/loader/batch.ts';
+import { ArgumentError } from '../native/errors.ts';
+import { JsonFields } from '../native/fields.ts';
+import type { Json } from '../native/files.ts';
+import { fromTypedArray, type Tensor } from '../tensor/index.ts';
+import type { BatchStream } from './data.ts';
+import type { FeatureCache } from './feature-cache.ts';
+
+/** Pictures' features and captions for a step. */
+export interface CachedBatch {
+  /** `[B, N, W]` */
+  readonly imageFeatures: Tensor;
+  readonly captions: readonly string[];
+  /** `[B]` int64 */
+  readonly imageIds: Tensor;
+}
+
+/** Options of {@link cachedBatches}. */
+export interface CachedBatchesOptions {
+  batchSize: number;
+  /** Decides the order; 0 unless told. */
+  seed?: number;
+  /** True unless told. */
+  shuffle?: boolean;
+  /** Without end unless told. */
+  epochs?: number;
+  /** Cleans a caption up; `blipCaption` unless told. */
+  cleanUp?: (caption: string) => string;
+  /** To go on from. */
+  state?: Json | undefined;
+}
+
+/**
+ * Batches of a data set whose pictures' features are in a cache: no picture is opened. Samples without a picture in the cache, or without a
+ * caption, are passed over; what fills no batch at the end is left out.
+ */
+export function cachedBatches(dataset: Dataset, cache: FeatureCache, options: CachedBatchesOptions): BatchStream<CachedBatch> {
+  const { batchSize, seed = 0, shuffle = true, epochs = Infinity, cleanUp = (caption) => blipCaption(caption), state } = options;
+  if (!Number.isSafeInteger(batchSize) || batchSize < 1)
+    throw new ArgumentError('batchSize', 'a positive integer', String(batchSize));
+  const from = state === undefined ? undefined : positionOf(state, dataset, seed);
+  const stream = dataset.stream({ seed, shuffle, epochs, from });
+  return {
+    async next() {
+      const samples = await take(stream, batchSize, (sample) => cache.has(sample.imageId));
+      if (samples === null) return { done: true, value: undefined };
+      const ids = samples.map(({ imageId }) => imageId);
+      const value = {
+        imageFeatures: cache.features(ids),
+        captions: samples.map(({ captions }) => cleanUp(captions[0] as string)),
+        imageIds: fromTypedArray(BigInt64Array.from(ids, (id) => BigInt(numberOf(id)))),
+      };
+      return { done: false, value };
+    },
+    state: () => ({ dataset: dataset.name, seed, position: stream.mark()() }),
+    close: () => stream.close(),
+  };
+}
+
+/** The next samples that can be used; null where there are not enough. */
+async function take(stream: SampleStream, count: number, fits: (sample: Sample) => boolean): Promise<Sample[] | null> {
+  const samples: Sample[] = [];
+  while (samples.length < count) {
+    const drawn = await stream.next();
+    if (drawn === undefined) return null;
+    if (!isBroken(drawn.entry) && fits(drawn.entry)) samples.push(drawn.entry);
+  }
+  return samples;
+}
+
+function positionOf(state: Json, dataset: Dataset, seed: number): Json {
+  const fields = new JsonFields(state, 'state', (field, expected, received) => new ArgumentError(field, expected, received));
+  if (fields.text('dataset') !== dataset.name) throw fields.refusal('dataset', JSON.stringify(dataset.name));
+  if (fields.whole('seed', 0) !== seed) throw fields.refusal('seed', String(seed));
+  return fields.raw('position') ?? null;
+}

@@ -1,0 +1,100 @@
+import { ArgumentError } from '../native/errors.ts';
+import type { Json } from '../native/files.ts';
+import type { Module } from '../nn/index.ts';
+import type { AdamW } from '../optim/index.ts';
+import type { Generator } from '../tensor/index.ts';
+import type { OpenData } from './data.ts';
+import type { TrainingLog } from './logs/log.ts';
+import type { Objective } from './objective.ts';
+import type { Precision } from './step.ts';
+
+/** What a trainer does beside training, every so many steps. */
+export interface TrainingEvaluation {
+  /** Steps from one to the next; the last step is followed by one in any case. */
+  every: number;
+  /**
+   * Gives metrics by name. The model is in evaluation mode meanwhile, and the generators are put back afterwards, so that a run with
+   * evaluations trains exactly as one without.
+   */
+  run: (step: number) => Promise<Readonly<Record<string, number>>>;
+  /** The metric by which the best checkpoint is chosen, and which way is better. None is kept for being best unless told. */
+  best?: { metric: string; better: 'higher' | 'lower' };
+}
+
+/** When a trainer saves, and what it keeps. */
+export interface CheckpointOptions {
+  /** Steps from one to the next; 1,000 unless told. The last step is followed by one in any case. */
+  every?: number;
+  /** How many are kept beside the best; 2 unless told. */
+  keepLast?: number;
+  /** Save frozen parameters too; false unless told. */
+  whole?: boolean;
+}
+
+/** Options of a `Trainer`. */
+export interface TrainerOptions<B, P = B> {
+  /** Is put into training mode. */
+  model: Module;
+  objective: Objective<B, P>;
+  data: OpenData<B>;
+  optimizer: AdamW;
+  /** The learning rate of a step, counted from 0, for all groups. */
+  schedule: (step: number) => number;
+  /** Steps in all. */
+  steps: number;
+  /** The run's folder; checkpoints are in `checkpoints/`. */
+  directory: string;
+  /** Go on from the folder's last checkpoint where there is one; false unless told. */
+  resume?: boolean;
+  /** What the run was told, saved with every checkpoint. A run that goes on must be told the same. */
+  recipe?: Json;
+  /** Batches a step; 1 unless told. */
+  accumulation?: number;
+  /** Of matrix products, by autocast; `'float32'` unless told. With `'float16'` the loss is scaled. */
+  precision?: Precision;
+  /** Largest norm of all gradients together; null, for any, unless told. */
+  clipNorm?: number | null;
+  /** Generators that the objective draws from, by name. The one behind dropout needs no mention. */
+  generators?: Readonly<Record<string, Generator>>;
+  evaluation?: TrainingEvaluation;
+  checkpoints?: CheckpointOptions;
+  logs?: readonly TrainingLog[];
+  /** Steps from one record in the logs to the next; 1 unless told. */
+  logEvery?: number;
+  /** Ends the run after the step it is at; it saves first. */
+  signal?: AbortSignal;
+  /** Do the same on SIGINT and SIGTERM; true unless told. */
+  signals?: boolean;
+}
+
+/** @throws ArgumentError */
+export function checkOptions<B, P>(options: TrainerOptions<B, P>): void {
+  const { steps, accumulation = 1, logEvery = 1, clipNorm = null, evaluation, checkpoints = {} } = options;
+  const counts = {
+    steps,
+    accumulation,
+    logEvery,
+    'evaluation.every': evaluation?.every ?? 1,
+    'checkpoints.every': checkpoints.every ?? 1,
+    'checkpoints.keepLast': checkpoints.keepLast ?? 1,
+  };
+  for (const [name, value] of Object.entries(counts)) {
+    if (!Number.isSafeInteger(value) || value < 1) throw new ArgumentError(name, 'a positive integer', String(value));
+  }
+  if (clipNorm !== null && !(clipNorm > 0)) throw new ArgumentError('clipNorm', 'a number above 0, or null', String(clipNorm));
+}
+
+/** Whether a run that goes on was told what it was told before. @throws ArgumentError naming the first difference */
+export function checkRecipe(saved: Json, given: Json, path = 'recipe'): void {
+  if (isObject(saved) && isObject(given)) {
+    for (const name of new Set([...Object.keys(saved), ...Object.keys(given)])) {
+      checkRecipe(saved[name] ?? null, given[name] ?? null, `${path}.${name}`);
+    }
+  } else if (JSON.stringify(saved) !== JSON.stringify(given)) {
+    throw new ArgumentError(path, `${JSON.stringify(saved)}, as the run began,`, JSON.stringify(given));
+  }
+}
+
+function isObject(value: Json): value is { readonly [key: string]: Json } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
