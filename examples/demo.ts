@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { Blip2, Blip2ForConditionalGeneration, building, Generator, type RawImage, threads } from 'blip2';
+import { Blip2, Blip2Error, Blip2ForConditionalGeneration, building, Generator, type RawImage, threads } from 'blip2';
 import { concepts } from './emoji/concepts.ts';
 import { EmojiScenes, heldOutKinds, type Kind } from './emoji/dataset.ts';
 import { PICTURE_BYTES } from './emoji/draw.ts';
@@ -23,19 +23,28 @@ import { train } from './train.ts';
 const options = readOptions(process.argv.slice(2));
 const folder = path.join(options.out, 'model');
 
-if (options.images.length > 0) {
+try {
+  await (options.images.length > 0 ? captionImages() : trainAndReport());
+} catch (error) {
+  if (!(error instanceof Blip2Error)) throw error;
+  console.error(error.message);
+  process.exitCode = 1;
+}
+
+async function captionImages(): Promise<void> {
   if (!existsSync(path.join(folder, 'model.safetensors'))) await trainModel(await loadScenes());
   await using blip2 = await Blip2.fromPretrained(folder);
   const captions = await blip2.caption(options.images, { prompt: PROMPT });
   for (const [i, caption] of captions.entries()) console.log(`${options.images[i]}: ${caption}`);
-} else {
+}
+
+async function trainAndReport(): Promise<void> {
   const data = await loadScenes();
   const summary = await trainModel(data);
   await using blip2 = await Blip2.fromPretrained(folder);
   const results: Result[] = [];
   for (const kind of heldOutKinds) results.push(await describe(blip2, data, kind));
-  const title = `Captions by a BLIP-2 trained for ${options.steps} steps on emoji scenes`;
-  await writeReport({ title, summary, results });
+  await writeReport({ title: 'What a BLIP-2 says after minutes of training, of pictures kept from it', summary, results });
 }
 
 function loadScenes(): Promise<EmojiScenes> {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
 /** What the demo is told on the command line. */
@@ -61,6 +62,8 @@ export function readOptions(args: readonly string[]): DemoOptions {
       if (Number.isFinite(value) && value > 0) return value;
       throw new RangeError(`--${name}: expected a number above 0, got ${JSON.stringify(values[name])}`);
     };
+    const missing = values.image.find((file) => !existsSync(file));
+    if (missing !== undefined) throw new RangeError(`--image: there is no file ${missing}`);
     return {
       images: values.image,
       out: values.out,

@@ -45,6 +45,9 @@ test('a short demo trains, saves, loads again and reports; then it captions a pi
   await sharp({ create: { width: 100, height: 80, channels: 3, background } })
     .png()
     .toFile(picture);
+  const noPicture = demo('--out', out, '--image', path.join(out, 'captions.html'));
+  expect(noPicture).toMatchObject({ status: 1, stderr: expect.stringContaining('captions.html') });
+  expect(noPicture.stderr).not.toMatch(/^ {4}at /m);
   const captioned = demo('--out', out, '--image', picture);
   expect(captioned).toMatchObject({ status: 0, stdout: expect.stringMatching(/^.*mine\.png: .*\n$/) });
 }, 120_000);
@@ -64,6 +67,7 @@ test('equal seeds and steps give equal weights, another seed others', () => {
 test.each([
   ['--steps', '0', '--steps: expected a whole number from 1'],
   ['--rate', 'fast', '--rate: expected a number above 0, got "fast"'],
+  ['--image', 'nowhere.png', '--image: there is no file nowhere.png'],
   ['--colour', 'red', "Unknown option '--colour'"],
 ])('%s %s is refused with the usage', (name, value, message) => {
   const { status, stderr } = demo(name, value);
