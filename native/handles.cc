@@ -12,9 +12,25 @@ namespace blip2 {
 
 namespace {
 
-// V8 is told anew each time that this much came in: counting what is alive costs as much as a few hundred small operators.
+// V8 is told anew each time that this much came in, since counting what is alive takes time.
 constexpr int64_t kReportStep = int64_t{32} << 20;
-constexpr int64_t kSmall = 1024;
+// About what a tensor without elements takes. Small ones by the hundred thousand would go unnoticed
+// without it.
+constexpr int64_t kOverhead = 512;
+constexpr size_t kSmall = 1024;
+
+// The bytes of the storages of at least `least` bytes, each counted once.
+int64_t BytesOf(const SlotTable<at::Tensor>& tensors, size_t least) {
+  std::unordered_set<const void*> seen;
+  int64_t bytes = 0;
+  tensors.ForEach([&](const at::Tensor& tensor) {
+    if (!tensor.has_storage() || tensor.is_meta()) return;
+    const auto* storage = tensor.storage().unsafeGetStorageImpl();
+    if (storage->nbytes() < least || !seen.insert(storage).second) return;
+    bytes += static_cast<int64_t>(storage->nbytes());
+  });
+  return bytes;
+}
 
 }  // namespace
 
@@ -28,31 +44,25 @@ Environment::~Environment() {
 }
 
 int32_t Environment::PutTensor(at::Tensor tensor) {
+  fresh_ += kOverhead;
   const auto& storage = tensor.unsafeGetTensorImpl()->unsafe_storage();
   if (storage && storage.use_count() == 1 && storage.nbytes() >= kSmall) {  // a view's storage has other users
     fresh_ += static_cast<int64_t>(storage.nbytes());
   }
   const int32_t handle = tensors.Put(std::move(tensor));
-  if (fresh_ > kReportStep) {
-    fresh_ = 0;
-    const int64_t bytes = Bytes();
-    int64_t total;
-    napi_adjust_external_memory(env, bytes - reported_, &total);
-    reported_ = bytes;
-  }
+  if (fresh_ > kReportStep) ReportExternalMemory();
   return handle;
 }
 
-int64_t Environment::Bytes() const {
-  std::unordered_set<const void*> seen;
-  int64_t bytes = 0;
-  tensors.ForEach([&](const at::Tensor& tensor) {
-    if (!tensor.has_storage() || tensor.is_meta()) return;
-    const auto* storage = tensor.storage().unsafeGetStorageImpl();
-    if (seen.insert(storage).second) bytes += static_cast<int64_t>(storage->nbytes());
-  });
-  return bytes;
+void Environment::ReportExternalMemory() {
+  fresh_ = 0;
+  const int64_t bytes = BytesOf(tensors, kSmall) + kOverhead * static_cast<int64_t>(tensors.live());
+  int64_t total;
+  napi_adjust_external_memory(env, bytes - reported_, &total);
+  reported_ = bytes;
 }
+
+int64_t Environment::Bytes() const { return BytesOf(tensors, 0); }
 
 void Environment::DrainPendingNow() {
   std::vector<napi_ref> references;

@@ -115,6 +115,7 @@ struct Environment {
 
  private:
   void DrainPendingNow();
+  void ReportExternalMemory();
 
   int64_t fresh_ = 0;     // bytes that came in since V8 was last told of the memory that tensors hold
   int64_t reported_ = 0;  // what it was told

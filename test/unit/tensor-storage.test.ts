@@ -243,7 +243,7 @@ test('V8 is told of the memory that tensors hold: it collects large ones of its 
     await turn();
     most = Math.max(most, memory().bytes - before);
   }
-  expect(most).toBeLessThan(2 ** 30); // of 8 GiB
+  expect(most).toBeLessThan(2 ** 31); // of 8 GiB; how soon depends on how large the heap is
 });
 
 test('8-bit floats come out as float32; complex numbers only as pairs', () => {
