@@ -153,6 +153,27 @@ napi_value ResultsOf(Environment& environment, torch::jit::Stack& stack) {
   return results;
 }
 
+// The stack of one call. Reading an argument may run JavaScript (a getter of an array's element), which may call again: such an
+// inner call has a stack of its own.
+class CallStack {
+ public:
+  explicit CallStack(Environment& environment) : environment_(environment), inner_(environment.calling) {
+    environment.calling = true;
+  }
+  ~CallStack() {
+    if (inner_) return;
+    environment_.stack.clear();
+    environment_.calling = false;
+  }
+  CallStack(const CallStack&) = delete;
+  torch::jit::Stack& get() { return inner_ ? own_ : environment_.stack; }
+
+ private:
+  Environment& environment_;
+  const bool inner_;
+  torch::jit::Stack own_;
+};
+
 // What JavaScript calls: (number of the operator, …its arguments). With kSpread the operator's first `int[]` is given as the rest
 // of the arguments, which cost a tenth of an array's elements. Without kReturns nothing is returned: in-place and out variants
 // return what they were given.
@@ -170,7 +191,8 @@ napi_value Call(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   const Operator& op = *environment.operators[id];
-  auto& stack = environment.stack;
+  CallStack call_stack(environment);
+  auto& stack = call_stack.get();
   const Given given{environment, op, values + 1, std::min(count, kMostArguments) - 1, kSpread};
   napi_value result = nullptr;
   try {
@@ -188,7 +210,6 @@ napi_value Call(napi_env env, napi_callback_info info) {
   } catch (...) {
     ThrowCurrent(env, op.name, DescribeCall(given));
   }
-  stack.clear();
   return result;
 }
 

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -75,7 +76,7 @@ class SlotTable {
 
  private:
   const char* kind_;
-  std::vector<T> slots_;
+  std::deque<T> slots_;  // a call holds references into it while reading its arguments may run JavaScript that makes more
   std::vector<uint8_t> used_;
   std::vector<int32_t> free_;
   size_t live_ = 0;
@@ -102,7 +103,8 @@ struct Environment {
   SlotTable<at::Generator> generators{"generator"};
   SlotTable<std::shared_ptr<Mapping>> mappings{"mapped file"};
   std::vector<std::unique_ptr<Operator>> operators;
-  torch::jit::Stack stack;  // reused by every call: operators never call back into JavaScript
+  torch::jit::Stack stack;  // reused by every call but those made while another one reads its arguments
+  bool calling = false;
   std::shared_ptr<PendingReleases> pending = std::make_shared<PendingReleases>();
 
   int32_t PutTensor(at::Tensor tensor);
