@@ -1,9 +1,16 @@
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import { closeSync, futimesSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const heartbeat = 1_000;
 const staleAfter = 15_000;
+
+/** What a lock file says; `id` is another one each time that a lock is taken. */
+interface Holder {
+  readonly pid: number;
+  readonly id: string;
+}
 
 /**
  * Runs `work` while no other process runs under the same lock file. The holder touches the file every second; a lock that has not been
@@ -11,59 +18,94 @@ const staleAfter = 15_000;
  */
 export async function withLock<T>(file: string, onWait: (pid: number) => void, work: () => Promise<T>): Promise<T> {
   mkdirSync(path.dirname(file), { recursive: true });
-  for (let told = false; !take(file); ) {
-    const holder = holderOf(file);
-    if (holder === undefined) {
-      discard(file);
-      continue;
-    }
-    if (!told) onWait(holder);
-    told = true;
-    await sleep(200);
-  }
-  const beat = setInterval(() => utimesSync(file, new Date(), new Date()), heartbeat);
+  const own = await acquire(file, onWait);
+  // Through the descriptor it is always the own lock that is touched, even after another process has taken the file over.
+  const beat = setInterval(() => futimesSync(own.descriptor, new Date(), new Date()), heartbeat);
   try {
     return await work();
   } finally {
     clearInterval(beat);
-    rmSync(file, { force: true });
+    closeSync(own.descriptor);
+    while (holderOf(file)?.id === own.id && !discard(file, own.id)) await sleep(10);
+  }
+}
+
+async function acquire(file: string, onWait: (pid: number) => void): Promise<{ id: string; descriptor: number }> {
+  for (let told = false; ; ) {
+    const own = take(file);
+    if (own !== undefined) return own;
+    const holder = holderOf(file);
+    if (holder === undefined) continue;
+    if (isStale(file, holder)) {
+      if (!discard(file, holder.id)) await sleep(10);
+      continue;
+    }
+    if (!told) onWait(holder.pid);
+    told = true;
+    await sleep(200);
   }
 }
 
 // A link appears with its content, so nobody can read a lock that does not yet name its holder.
-function take(file: string): boolean {
-  const own = `${file}.${process.pid}`;
-  writeFileSync(own, String(process.pid));
+function take(file: string): { id: string; descriptor: number } | undefined {
+  const content = `${process.pid} ${randomUUID()}`;
+  const id = idOf(content);
+  const draft = `${file}.${id}`;
+  const descriptor = openSync(draft, 'wx');
   try {
-    linkSync(own, file);
-    return true;
+    writeSync(descriptor, content);
+    linkSync(draft, file);
+    return { id, descriptor };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    closeSync(descriptor);
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
     throw error;
   } finally {
-    rmSync(own, { force: true });
+    rmSync(draft, { force: true });
   }
 }
 
-// Renaming away is won by one process only; the others find the file gone.
-function discard(file: string): void {
-  const away = `${file}.stale.${process.pid}`;
-  try {
-    renameSync(file, away);
-  } catch {
-    return;
+/**
+ * Removes the lock `id`, and no other that has come in its place: only the holder of a guard named after the lock may remove it, so between
+ * its look at the file and the removal nobody else can. Returns false where another process is at it.
+ */
+export function discard(file: string, id: string): boolean {
+  const guard = `${file}.${id}.guard`;
+  const taken = take(guard);
+  if (taken === undefined) {
+    // A guard is held for no longer than a few system calls: what counts is only whether its process died in them.
+    const other = holderOf(guard);
+    if (other !== undefined && !isAlive(other.pid)) discard(guard, other.id);
+    return false;
   }
-  rmSync(away, { force: true });
+  try {
+    if (holderOf(file)?.id === id) rmSync(file, { force: true });
+    return true;
+  } finally {
+    closeSync(taken.descriptor);
+    rmSync(guard, { force: true });
+  }
 }
 
-function holderOf(file: string): number | undefined {
+/** Who holds the lock, undefined where it is free. */
+export function holderOf(file: string): Holder | undefined {
   try {
-    const pid = Number(readFileSync(file, 'utf8'));
-    const silent = Date.now() - statSync(file).mtimeMs > staleAfter;
-    return silent || !isAlive(pid) ? undefined : pid;
-  } catch {
-    return undefined;
+    const content = readFileSync(file, 'utf8');
+    return { pid: Number(content.split(' ')[0]), id: idOf(content) };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
   }
+}
+
+// A hash is a file name whatever was in the file.
+function idOf(content: string): string {
+  return createHash('sha256').update(content).digest('hex').slice(0, 32);
+}
+
+function isStale(file: string, { pid }: Holder): boolean {
+  const touched = statSync(file, { throwIfNoEntry: false })?.mtimeMs;
+  return touched === undefined || Date.now() - touched > staleAfter || !isAlive(pid);
 }
 
 function isAlive(pid: number): boolean {
