@@ -43,6 +43,18 @@ export function readConfig<T>(directory: string, parse: (json: JsonObject) => T)
   }
 }
 
+const DTYPES: readonly string[] = ['float32', 'float16', 'bfloat16', 'float64'] satisfies Dtype[];
+
+/**
+ * Checks the dtype that a caller asks for: one that a model can compute in.
+ * @throws ArgumentError
+ */
+export function checkLoadDtype(dtype: Dtype | 'auto' | undefined): void {
+  if (dtype === undefined || dtype === 'auto' || DTYPES.includes(dtype)) return;
+  const received = typeof dtype === 'string' ? JSON.stringify(dtype) : typeof dtype;
+  throw new ArgumentError('dtype', `${DTYPES.join(', ')} or auto`, received);
+}
+
 /** The dtype asked for; of `'auto'`, what config.json says. */
 export function resolveDtype(dtype: Dtype | 'auto' | undefined, config: JsonObject): Dtype {
   if (dtype !== 'auto') return dtype ?? 'float32';

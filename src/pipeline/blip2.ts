@@ -2,7 +2,17 @@ import type { ImageSource } from '../data/index.ts';
 import type { GenerateOptions } from '../generate/index.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { ModelWorker } from './client.ts';
-import { imagesOf, type ModelOptions, portable, settingsOf, textsOf } from './inputs.ts';
+import {
+  checkBatchSize,
+  checkOptions,
+  checkSignal,
+  imagesOf,
+  type ModelOptions,
+  portable,
+  settingsOf,
+  shown,
+  textsOf,
+} from './inputs.ts';
 
 /** Options of the calls that write text: {@link GenerateOptions}, and how many pictures go through the model at a time. */
 export interface TextOptions extends Omit<GenerateOptions, 'numReturnSequences' | 'seed'> {
@@ -42,6 +52,7 @@ export interface TextRequest {
 
 const CAPTION: TextOptions = { numBeams: 5, maxNewTokens: 30 };
 const ANSWER: TextOptions = { numBeams: 5, maxNewTokens: 10, minNewTokens: 1, lengthPenalty: 0 };
+const STREAM: TextOptions = { numBeams: 1 };
 const TEMPLATE = 'Question: {} Short answer:';
 
 /**
@@ -86,7 +97,7 @@ export class Blip2 {
     images: ImageSource | readonly ImageSource[],
     options: CaptionOptions = {},
   ): AsyncGenerator<TextPiece, void, undefined> {
-    const { request, signal } = captionRequest(images, { numBeams: 1, ...options });
+    const { request, signal } = captionRequest(images, options, STREAM);
     return this.#stream(request, signal);
   }
 
@@ -112,7 +123,7 @@ export class Blip2 {
     questions: string | readonly string[],
     options: AnswerOptions = {},
   ): AsyncGenerator<TextPiece, void, undefined> {
-    const { request, signal } = answerRequest(images, questions, { numBeams: 1, ...options });
+    const { request, signal } = answerRequest(images, questions, options, STREAM);
     return this.#stream(request, signal);
   }
 
@@ -136,7 +147,35 @@ interface Prepared {
   single: boolean;
 }
 
-function captionRequest(images: ImageSource | readonly ImageSource[], options: CaptionOptions): Prepared {
+/** Every option of {@link TextOptions}; one sequence is returned for each picture, and one seed serves them all. */
+const KNOWN: Record<keyof TextOptions, true> = {
+  maxLength: true,
+  maxNewTokens: true,
+  minLength: true,
+  minNewTokens: true,
+  doSample: true,
+  temperature: true,
+  topK: true,
+  topP: true,
+  seed: true,
+  numBeams: true,
+  lengthPenalty: true,
+  earlyStopping: true,
+  repetitionPenalty: true,
+  noRepeatNgramSize: true,
+  eosTokenId: true,
+  padTokenId: true,
+  bosTokenId: true,
+  signal: true,
+  batchSize: true,
+};
+
+function captionRequest(
+  images: ImageSource | readonly ImageSource[],
+  options: CaptionOptions,
+  defaults: TextOptions = {},
+): Prepared {
+  checkOptions(options, { ...KNOWN, prompt: true });
   const { prompt, ...rest } = options;
   if (prompt !== undefined && typeof prompt !== 'string') throw new ArgumentError('prompt', 'a string', typeof prompt);
   const { list, single } = imagesOf(images);
@@ -144,7 +183,7 @@ function captionRequest(images: ImageSource | readonly ImageSource[], options: C
     list,
     single,
     list.map(() => prompt ?? null),
-    { ...CAPTION, ...rest },
+    { ...CAPTION, ...defaults, ...rest },
   );
 }
 
@@ -152,14 +191,16 @@ function answerRequest(
   images: ImageSource | readonly ImageSource[],
   questions: string | readonly string[],
   options: AnswerOptions,
+  defaults: TextOptions = {},
 ): Prepared {
+  checkOptions(options, { ...KNOWN, template: true });
   const { template = TEMPLATE, ...rest } = options;
   if (typeof template !== 'string' || !template.includes('{}')) {
-    throw new ArgumentError('template', 'a string with {} in it', JSON.stringify(template));
+    throw new ArgumentError('template', 'a string with {} in it', shown(template));
   }
   const { list, single } = imagesOf(images);
   const prompts = textsOf('questions', questions, list.length).map((question) => template.replace('{}', () => question));
-  return prepared(list, single, prompts, { ...ANSWER, ...rest });
+  return prepared(list, single, prompts, { ...ANSWER, ...defaults, ...rest });
 }
 
 function prepared(
@@ -168,8 +209,11 @@ function prepared(
   prompts: readonly (string | null)[],
   { signal, batchSize = 8, ...options }: TextOptions,
 ): Prepared {
-  if (!Number.isInteger(batchSize) || batchSize < 1) {
-    throw new ArgumentError('batchSize', 'an integer of at least 1', String(batchSize));
+  checkBatchSize(batchSize);
+  checkSignal(signal);
+  const { seed } = options;
+  if (seed !== undefined && !(Number.isSafeInteger(seed) && seed >= 0)) {
+    throw new ArgumentError('seed', 'an integer of at least 0', shown(seed));
   }
   return { request: { images: images.map(portable), prompts, batchSize, options }, signal, single };
 }

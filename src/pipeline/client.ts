@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { ArgumentError } from '../native/errors.ts';
 import { unpackError, WorkerError } from './errors.ts';
 import type { Reply, Request, WorkerSettings } from './protocol.ts';
 
@@ -12,11 +13,13 @@ interface Pending {
 export class ModelWorker {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
+  readonly #exited: Promise<void>;
   #nextId = 0;
   #ended: WorkerError | undefined;
 
   private constructor(worker: Worker) {
     this.#worker = worker;
+    this.#exited = new Promise((resolve) => worker.once('exit', () => resolve()));
     worker.on('message', (reply: Reply) => this.#receive(reply));
     worker.on('error', (error) =>
       this.#end(new WorkerError('ERR_WORKER', `the model's worker died: ${error.message}`, { cause: error })),
@@ -48,22 +51,25 @@ export class ModelWorker {
     });
   }
 
-  /** Sends a call; the signal takes it out of the queue, or stops it at its next step. */
+  /**
+   * Sends a call. The signal rejects it at once and takes it out of the queue, or stops it at its next step; what the worker still says of
+   * it is passed over.
+   * @throws ArgumentError for an input that cannot be sent to another thread
+   */
   call(method: string, input: unknown, signal?: AbortSignal, onPiece?: (piece: unknown) => void): Promise<unknown> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     if (signal?.aborted) return Promise.reject(signal.reason);
     const id = this.#nextId++;
-    const abort = (): void => this.#post({ type: 'abort', id });
+    const abort = (): void => {
+      this.#post({ type: 'abort', id });
+      this.#settle(id)?.reject(signal?.reason);
+    };
     return new Promise<unknown>((resolve, reject) => {
-      this.#post({ type: 'call', id, method, input }); // first: it throws for what cannot be cloned
+      this.#send({ type: 'call', id, method, input }); // first: it throws for what cannot be cloned
       this.#pending.set(id, { resolve, reject, onPiece });
       if (this.#pending.size === 1) this.#worker.ref();
       signal?.addEventListener('abort', abort, { once: true });
-    })
-      .catch((error: unknown) => {
-        throw signal?.aborted && !(error instanceof WorkerError) ? signal.reason : error;
-      })
-      .finally(() => signal?.removeEventListener('abort', abort));
+    }).finally(() => signal?.removeEventListener('abort', abort));
   }
 
   /** The same for calls that give their result in pieces. Leaving the loop early stops the call. */
@@ -95,14 +101,24 @@ export class ModelWorker {
     }
   }
 
-  /** Ends the worker and frees the model; calls that wait are rejected. */
-  async close(): Promise<void> {
+  /** Ends the worker and frees the model; calls that wait are rejected. Every close is done when the worker has ended. */
+  close(): Promise<void> {
     if (this.#ended === undefined) {
-      const exited = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()));
       this.#post({ type: 'close' });
       this.#worker.ref();
       this.#end(new WorkerError('ERR_CLOSED', 'the model has been closed'));
-      await exited;
+    }
+    return this.#exited;
+  }
+
+  #send(request: Extract<Request, { type: 'call' }>): void {
+    try {
+      this.#post(request);
+    } catch (error) {
+      const problem = error instanceof Error ? error.message : String(error);
+      throw new ArgumentError(uncloneable(request.input) ?? 'input', 'a value that can be sent to another thread', problem, {
+        cause: error,
+      });
     }
   }
 
@@ -127,4 +143,17 @@ export class ModelWorker {
     for (const { reject } of this.#pending.values()) reject(this.#ended);
     this.#pending.clear();
   }
+}
+
+/** The innermost named field that a structured clone refuses. */
+function uncloneable(input: unknown): string | undefined {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) return undefined;
+  for (const [name, value] of Object.entries(input)) {
+    try {
+      structuredClone(value);
+    } catch {
+      return uncloneable(value) ?? name;
+    }
+  }
+  return undefined;
 }

@@ -1,7 +1,7 @@
-import { ImageError } from '../data/index.ts';
+import { BrokenSamplesError, ImageError, TarError } from '../data/index.ts';
 import * as errors from '../native/errors.ts';
 import { StateDictError } from '../nn/index.ts';
-import { SafetensorsError } from '../tensor/index.ts';
+import { SafetensorsError, TorchFileError } from '../tensor/index.ts';
 
 /** The worker that holds a model has ended: it was closed, it died, or the model could not be loaded in it. */
 export class WorkerError extends errors.Blip2Error {
@@ -24,7 +24,7 @@ export function packError(error: unknown): PackedError {
   if (!(error instanceof Error)) return { name: 'Error', message: String(error), stack: undefined, fields: {} };
   const { name, message, stack } = error;
   const fields = Object.entries(error).filter(
-    ([, value]) => ['string', 'number', 'boolean'].includes(typeof value) || isStrings(value),
+    ([key, value]) => key !== 'name' && (['string', 'number', 'boolean'].includes(typeof value) || isStrings(value)),
   );
   return { name, message, stack, fields: Object.fromEntries(fields) };
 }
@@ -34,14 +34,19 @@ const isStrings = (value: unknown): boolean => Array.isArray(value) && value.eve
 /** Classes by the names that their instances carry. */
 const CLASSES: ReadonlyMap<string, { prototype: Error }> = new Map(
   [
+    errors.Blip2Error,
     errors.ArgumentError,
     errors.TensorFreedError,
     errors.OperatorError,
     errors.OutOfMemoryError,
     errors.DeviceError,
+    errors.SetupError,
     errors.FileError,
     SafetensorsError,
+    TorchFileError,
     ImageError,
+    TarError,
+    BrokenSamplesError,
     StateDictError,
     TypeError,
     RangeError,

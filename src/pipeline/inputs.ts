@@ -1,4 +1,5 @@
 import type { ImageSource } from '../data/index.ts';
+import { checkLoadDtype } from '../models/checkpoint.ts';
 import { ArgumentError } from '../native/errors.ts';
 import type { Device, Dtype } from '../tensor/index.ts';
 import type { WorkerSettings } from './protocol.ts';
@@ -7,19 +8,54 @@ import type { WorkerSettings } from './protocol.ts';
 export interface ModelOptions {
   /** `'cpu'` unless told. */
   device?: Device;
-  /** What the checkpoint's configuration says unless told. `'bfloat16'` is the fast one on CPUs with AMX and on CUDA. */
-  dtype?: Dtype;
+  /** float32 unless told; `'auto'` is the one that config.json names. `'bfloat16'` is the fast one on CPUs with AMX and on CUDA. */
+  dtype?: Dtype | 'auto';
   /** Threads of the model's operators; libtorch's own choice unless told. */
   threads?: number;
 }
 
 export function settingsOf(kind: WorkerSettings['kind'], directory: string, options: ModelOptions): WorkerSettings {
   if (typeof directory !== 'string') throw new ArgumentError('directory', "a folder's path", typeof directory);
-  const { threads } = options;
+  checkOptions(options);
+  const { device, dtype, threads } = options;
+  if (device !== undefined && typeof device !== 'string')
+    throw new ArgumentError('device', 'a string such as cuda:0', shown(device));
+  checkLoadDtype(dtype);
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
-    throw new ArgumentError('threads', 'an integer of at least 1', String(threads));
+    throw new ArgumentError('threads', 'an integer of at least 1', shown(threads));
   }
-  return { kind, directory, device: options.device, dtype: options.dtype, threads };
+  return { kind, directory, device, dtype, threads };
+}
+
+/**
+ * Checks that options are an object with no other names than those that are known, if these are told.
+ * @throws ArgumentError
+ */
+export function checkOptions(options: object, known?: Readonly<Record<string, true>>): void {
+  if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', shown(options));
+  const odd = known && Object.keys(options).find((name) => !Object.hasOwn(known, name));
+  if (odd !== undefined) throw new ArgumentError(odd, 'an option of this call', 'another one');
+}
+
+/** @throws ArgumentError for what is neither an AbortSignal nor left out */
+export function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new ArgumentError('signal', 'an AbortSignal', shown(signal));
+  }
+}
+
+/** @throws ArgumentError for what is no number of samples */
+export function checkBatchSize(batchSize: number): void {
+  if (!Number.isInteger(batchSize) || batchSize < 1) {
+    throw new ArgumentError('batchSize', 'an integer of at least 1', shown(batchSize));
+  }
+}
+
+/** A value as a message shows it; JavaScript may give anything. */
+export function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'a list' : 'an object';
+  return typeof value === 'function' ? 'a function' : String(value);
 }
 
 /** A list of pictures, whether one or many were given. */

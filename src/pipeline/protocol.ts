@@ -6,7 +6,7 @@ export interface WorkerSettings {
   kind: 'generative' | 'retrieval';
   directory: string;
   device: Device | undefined;
-  dtype: Dtype | undefined;
+  dtype: Dtype | 'auto' | undefined;
   threads: number | undefined;
 }
 
@@ -25,6 +25,6 @@ export type Reply =
   | { type: 'error'; id: number; error: PackedError };
 
 /** Where and in which dtype the worker's model is loaded. */
-export function loadOptions({ device, dtype }: WorkerSettings): { device?: Device; dtype?: Dtype } {
+export function loadOptions({ device, dtype }: WorkerSettings): { device?: Device; dtype?: Dtype | 'auto' } {
   return { ...(device === undefined ? {} : { device }), ...(dtype === undefined ? {} : { dtype }) };
 }

@@ -1,7 +1,7 @@
 import type { ImageSource } from '../data/index.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { ModelWorker } from './client.ts';
-import { imagesOf, type ModelOptions, portable, settingsOf } from './inputs.ts';
+import { checkBatchSize, checkOptions, checkSignal, imagesOf, type ModelOptions, portable, settingsOf } from './inputs.ts';
 
 /** Options of the retrieval calls. */
 export interface RetrievalOptions {
@@ -92,9 +92,13 @@ function strings(texts: string | readonly string[]): readonly string[] {
   return list;
 }
 
-function batchOf({ batchSize = 16 }: RetrievalOptions): number {
-  if (!Number.isInteger(batchSize) || batchSize < 1) {
-    throw new ArgumentError('batchSize', 'an integer of at least 1', String(batchSize));
-  }
+const KNOWN: Record<keyof RetrievalOptions, true> = { batchSize: true, signal: true };
+
+/** The batch size of options that are in order. */
+function batchOf(options: RetrievalOptions): number {
+  checkOptions(options, KNOWN);
+  const { batchSize = 16, signal } = options;
+  checkBatchSize(batchSize);
+  checkSignal(signal);
   return batchSize;
 }

@@ -1,5 +1,12 @@
 import fs from 'node:fs';
-import { ArgumentError, Blip2ForImageTextRetrieval, Blip2Retrieval, ImageProcessor, Tokenizer } from '../../src/index.ts';
+import {
+  ArgumentError,
+  Blip2ForImageTextRetrieval,
+  Blip2Retrieval,
+  ImageProcessor,
+  type RetrievalOptions,
+  Tokenizer,
+} from '../../src/index.ts';
 import { inferenceMode, scope } from '../../src/tensor/index.ts';
 import { photos, retrievalCheckpoint } from '../support/checkpoints.ts';
 
@@ -62,4 +69,12 @@ test('a signal stops it, and wrong input is named', async () => {
   await expect(call).rejects.toThrow('enough');
   await expect(retrieval.match([], TEXTS)).rejects.toThrow(ArgumentError);
   await expect(retrieval.match(photos, [])).rejects.toThrow('texts');
+  for (const [options, argument] of [
+    [null, 'options'],
+    [{ signal: 'stop' }, 'signal'],
+    [{ batch: 2 }, 'batch'],
+  ]) {
+    const call = retrieval.match(photos, TEXTS, options as RetrievalOptions);
+    await expect(call).rejects.toMatchObject({ name: 'ArgumentError', argument });
+  }
 });

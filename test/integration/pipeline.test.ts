@@ -5,13 +5,25 @@ import { pathToFileURL } from 'node:url';
 import {
   ArgumentError,
   Blip2,
+  Blip2Error,
   Blip2ForConditionalGeneration,
   Blip2Processor,
+  type CaptionOptions,
+  DeviceError,
   FileError,
   ImageError,
+  type ModelOptions,
+  OperatorError,
+  OutOfMemoryError,
+  SafetensorsError,
+  SetupError,
+  StateDictError,
+  TensorFreedError,
+  TorchFileError,
   WorkerError,
 } from '../../src/index.ts';
 import { ModelWorker } from '../../src/pipeline/client.ts';
+import { packError, unpackError } from '../../src/pipeline/errors.ts';
 import { generativeCheckpoint, photos } from '../support/checkpoints.ts';
 
 const [chelsea, coffee] = photos as [string, string];
@@ -102,15 +114,25 @@ test('calls queue, and a signal takes one out of the queue or stops it', async (
 
   const running = new AbortController();
   const waiting = new AbortController();
-  const long = { maxNewTokens: 100, minNewTokens: 100 };
-  const first = blip2.caption(photos, { ...long, signal: running.signal });
-  const second = blip2.caption(photos, { ...long, signal: waiting.signal });
+  const long = { maxNewTokens: 100, minNewTokens: 100, batchSize: 1 };
+  const many = Array.from({ length: 40 }, () => photos).flat();
+  let going = true;
+  const first = blip2.caption(many, { ...long, signal: running.signal }).finally(() => {
+    going = false;
+  });
+  const second = blip2.caption(many, { ...long, signal: waiting.signal });
   const third = blip2.caption(chelsea, { maxNewTokens: 2 });
-  waiting.abort(new Error('no longer wanted'));
-  setTimeout(() => running.abort(new Error('took too long')), 20);
-  await expect(second).rejects.toThrow('no longer wanted');
-  await expect(first).rejects.toThrow('took too long');
-  expect(typeof (await third)).toBe('string');
+  /** How long a call takes to be rejected with the reason that it is aborted with. */
+  const stopping = async (call: Promise<unknown>, controller: AbortController, reason: Error): Promise<number> => {
+    const start = performance.now();
+    controller.abort(reason);
+    await expect(call).rejects.toBe(reason);
+    return performance.now() - start;
+  };
+  expect(await stopping(second, waiting, new Error('no longer wanted'))).toBeLessThan(200);
+  expect(going).toBe(true);
+  expect(await stopping(first, running, new Error('took too long'))).toBeLessThan(200);
+  expect(typeof (await third)).toBe('string'); // the worker has gone on to it
   await expect(blip2.caption(chelsea, { signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before');
 });
 
@@ -127,6 +149,76 @@ test('errors keep their class and name what is wrong', async () => {
   await expect(blip2.caption(chelsea, { batchSize: 0 })).rejects.toThrow('batchSize');
   await expect(Blip2.fromPretrained(path.join(folder, 'nowhere'))).rejects.toThrow(FileError);
   await expect(Blip2.fromPretrained(folder, { device: 'cuda:7' })).rejects.toMatchObject({ code: 'ERR_DEVICE' });
+});
+
+test('what a call of the wrong type gets is an ArgumentError that names it', async () => {
+  const wrong = (options: unknown): unknown[] => [
+    () => blip2.caption(chelsea, options as CaptionOptions),
+    () => blip2.answer(chelsea, 'q', options as CaptionOptions),
+    async () => blip2.streamCaption(chelsea, options as CaptionOptions).next(),
+    async () => blip2.streamAnswer(chelsea, 'q', options as CaptionOptions).next(),
+  ];
+  const cases: [unknown, string][] = [
+    [null, 'options'],
+    ['five beams', 'options'],
+    [{ numReturnSequences: 2 }, 'numReturnSequences'],
+    [{ beams: 2 }, 'beams'],
+    [{ seed: [1] }, 'seed'],
+    [{ batchSize: Symbol('8') }, 'batchSize'],
+    [{ signal: null }, 'signal'],
+    [{ signal: { aborted: false } }, 'signal'],
+    [{ temperature: () => 1 }, 'temperature'],
+  ];
+  for (const [options, argument] of cases) {
+    for (const call of wrong(options) as (() => Promise<unknown>)[]) {
+      const error = await call().catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(ArgumentError);
+      expect(error).toMatchObject({ argument });
+    }
+  }
+  const image = { data: new Uint8Array(3), width: () => 1, height: 1 } as unknown as string;
+  await expect(blip2.caption(image)).rejects.toMatchObject({ name: 'ArgumentError', argument: 'images' });
+  expect(typeof (await blip2.caption(chelsea, { maxNewTokens: 2 }))).toBe('string');
+});
+
+test('what a model is loaded with is checked by name', async () => {
+  const cases: [unknown, string][] = [
+    [null, 'options'],
+    [{ dtype: 'int64' }, 'dtype'],
+    [{ dtype: 'floaty' }, 'dtype'],
+    [{ dtype: 16 }, 'dtype'],
+    [{ device: 0 }, 'device'],
+    [{ device: null }, 'device'],
+    [{ threads: () => 1 }, 'threads'],
+  ];
+  for (const [options, argument] of cases) {
+    const error = await Blip2.fromPretrained(folder, options as ModelOptions).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ArgumentError);
+    expect(error).toMatchObject({ argument });
+  }
+});
+
+test('every error class crosses between threads', () => {
+  const made = [
+    new ArgumentError('x', 'a', 'b'),
+    new TensorFreedError('x', 'a', 'b'),
+    new OperatorError('ERR_OPERATOR', 'm', 'add.Tensor', 'add()'),
+    new OutOfMemoryError('ERR_OUT_OF_MEMORY', 'm', 'add.Tensor', undefined),
+    new DeviceError('ERR_DEVICE', 'm'),
+    new SetupError('m'),
+    new FileError('a.json', 'is none'),
+    new SafetensorsError('a.safetensors', 'a header', 'none'),
+    new TorchFileError('a.pth', 'a pickle', 'none'),
+    new ImageError('a.png', 'is none'),
+    new StateDictError(['a.weight'], [], [], 'a.safetensors'),
+    new Blip2Error('ERR_OTHER', 'm'),
+    new TypeError('m'),
+  ];
+  for (const error of made) {
+    const back = unpackError(structuredClone(packError(error)));
+    expect(Object.getPrototypeOf(back)).toBe(Object.getPrototypeOf(error));
+    expect(packError(back)).toEqual(packError(error));
+  }
 });
 
 test('the event loop stays free during captions', async () => {
@@ -149,8 +241,12 @@ test('after close, and when it closes, calls are rejected', async () => {
   const other = await Blip2.fromPretrained(folder);
   const waiting = other.caption(photos, { minNewTokens: 100, maxNewTokens: 100 });
   const rejected = expect(waiting).rejects.toMatchObject({ name: 'WorkerError', code: 'ERR_CLOSED' });
-  await other.close();
+  const ended: number[] = [];
+  const closing = [0, 1].map((i) => other.close().then(() => ended.push(i)));
   await rejected;
+  expect(ended).toEqual([]); // neither is done before the thread has ended
+  await Promise.all(closing);
+  expect(ended).toEqual([0, 1]);
   await expect(other.caption(chelsea)).rejects.toThrow(WorkerError);
   await other.close();
 });

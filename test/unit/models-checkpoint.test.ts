@@ -94,6 +94,12 @@ describe('dtypes', () => {
     expect(new Set(brain.values())).toEqual(new Set(['bfloat16']));
   });
 
+  test('a dtype that no model computes in is the argument that is wrong', () => {
+    const error = failure(() => Blip2ForConditionalGeneration.fromPretrained('nowhere', { dtype: 'int64' }));
+    expect(error).toBeInstanceOf(ArgumentError);
+    expect(error).toMatchObject({ argument: 'dtype', received: '"int64"' });
+  });
+
   test("'auto' is what config.json names", () => {
     for (const field of ['dtype', 'torch_dtype']) {
       const at = changed((_, config) => {

@@ -5,6 +5,7 @@ import { ArgumentError, Blip2Error } from '../../native/errors.ts';
 import { building, initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { crossEntropy, scope, type Tensor } from '../../tensor/index.ts';
 import {
+  checkLoadDtype,
   type LoadOptions,
   loadWeights,
   readConfig,
@@ -97,6 +98,7 @@ export class Blip2ForConditionalGeneration extends Module {
    * @throws FileError for a file that is missing or not as expected; StateDictError where weights and configuration do not fit
    */
   static fromPretrained(directory: string, options: LoadOptions = {}): Blip2ForConditionalGeneration {
+    checkLoadDtype(options.dtype); // the caller's mistake, so it does not name the file
     const [config, dtype] = readConfig(directory, (json) => [parseBlip2Config(json), resolveDtype(options.dtype, json)] as const);
     const model = building({ device: 'meta', dtype: 'float32' }, () => new Blip2ForConditionalGeneration(config));
     loadWeights(model, directory, generationRules(config.textConfig), dtype, options.device);

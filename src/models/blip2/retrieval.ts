@@ -3,6 +3,7 @@ import { ArgumentError } from '../../native/errors.ts';
 import { building, initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { normalize, scope, type Tensor } from '../../tensor/index.ts';
 import {
+  checkLoadDtype,
   type LoadOptions,
   loadWeights,
   readConfig,
@@ -85,6 +86,7 @@ export class Blip2ForImageTextRetrieval extends Module {
    * @throws FileError for a file that is missing or not as expected; StateDictError where weights and configuration do not fit
    */
   static fromPretrained(directory: string, options: LoadOptions = {}): Blip2ForImageTextRetrieval {
+    checkLoadDtype(options.dtype); // the caller's mistake, so it does not name the file
     const [config, dtype] = readConfig(directory, (json) => [parseBlip2Config(json), resolveDtype(options.dtype, json)] as const);
     const model = building({ device: 'meta', dtype: 'float32' }, () => new Blip2ForImageTextRetrieval(config));
     loadWeights(model, directory, retrievalRules, dtype, options.device);

@@ -12,7 +12,7 @@ import {
   parameter,
 } from '../../../nn/index.ts';
 import { cat, scope, type Tensor } from '../../../tensor/index.ts';
-import { type LoadOptions, loadWeights, readConfig, resolveDtype } from '../../checkpoint.ts';
+import { checkLoadDtype, type LoadOptions, loadWeights, readConfig, resolveDtype } from '../../checkpoint.ts';
 import { runLayers } from '../layers.ts';
 import { Mlp } from '../mlp.ts';
 import { checkPixels, interpolatePositions, type VisionOptions } from '../pixels.ts';
@@ -145,6 +145,7 @@ export class ClipVisionModel extends Module {
    * @throws FileError for a file that is missing or not as expected; StateDictError where weights and configuration do not fit
    */
   static fromPretrained(directory: string, options: LoadOptions = {}): ClipVisionModel {
+    checkLoadDtype(options.dtype); // the caller's mistake, so it does not name the file
     const [config, dtype] = readConfig(directory, (json) => {
       const vision = json.model_type === 'clip' ? json.vision_config : json;
       return [parseClipVisionConfig(vision ?? {}), resolveDtype(options.dtype, json)] as const;
