@@ -1,3 +1,5 @@
+// The declarations name types of Node (Buffer, streams, ports), which a project that uses them need not have asked for.
+/// <reference types="node" preserve="true" />
 export * from './data/index.ts';
 export * from './dist/index.ts';
 export * from './generate/index.ts';
