@@ -234,6 +234,7 @@ test('the event loop stays free during captions', async () => {
   await other.close();
   fs.rmSync(large, { recursive: true });
   expect(took).toBeGreaterThan(100); // long enough to have been felt
+  // Not the maximum: one turn that a busy machine's scheduler holds up says nothing about the model.
   expect(lag.percentile(99) / 1e6).toBeLessThan(50);
 });
 
