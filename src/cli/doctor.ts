@@ -113,7 +113,8 @@ function describeLoad(probe: Probe, tried: readonly Candidate[], log: Log, note:
   if (probe.problem === undefined) {
     line(log, 'loads', `yes, built for libtorch ${probe.builtFor}`);
   } else if (tried.some(({ taken }) => taken)) {
-    line(log, 'loads', `no: ${probe.problem}`);
+    // The loader's errors point to this very command.
+    line(log, 'loads', `no: ${probe.problem.replace(/[;\s]*`npx blip2 doctor` says more\.?/g, '')}`);
     note(true, 'the addon does not load', loadRemedy(probe.problem));
   } else {
     // The loader would only repeat what stands above.
