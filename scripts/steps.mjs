@@ -74,13 +74,14 @@ export function setup() {
 /** Builds the addon a second way, by cmake-js into a folder of its own, and loads it. Returns the exit status. */
 export function buildWithCmake() {
   const out = path.join(root, 'build/cmake');
-  const script = `const { candidates } = await import('./dist/native/locate.js'); console.log(candidates().find(({ taken }) => taken).directory)`;
+  const script = `const { candidates } = await import('./dist/native/locate.js'); console.log(JSON.stringify(candidates().find(({ taken }) => taken)))`;
   const located = spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: root, encoding: 'utf8' });
-  if (located.status !== 0) {
-    console.error(located.stderr);
-    return located.status;
+  if (located.status !== 0 || located.stdout.trim() === 'undefined') {
+    console.error(located.stderr || 'no libtorch that an addon was built for');
+    return located.status || 1;
   }
-  const env = { ...process.env, LIBTORCH: located.stdout.trim() };
+  const { directory, version } = JSON.parse(located.stdout);
+  const env = { ...process.env, LIBTORCH: directory };
   mkdirSync(out, { recursive: true });
   const args = [
     tool('cmake-js/bin/cmake-js'),
@@ -92,5 +93,20 @@ export function buildWithCmake() {
     '--log-level',
     'warn',
   ];
-  return show(process.execPath, args, { env });
+  return show(process.execPath, args, { env }) || show(process.execPath, ['-e', trial, directory, version, out]);
 }
+
+// Run as a process of its own, with libtorch's folder, its version and the folder of the build: opens libtorch as the package does, loads the
+// addon that cmake-js built, and asks it something that libtorch answers.
+const trial = `
+const [directory, version, out] = process.argv.slice(1);
+const suffix = process.platform === 'darwin' ? '.dylib' : '.so';
+const { open } = require(out + '/Release/opener.node');
+for (const name of ['c10', 'torch_cpu']) {
+  const problem = open(directory + '/lib/lib' + name + suffix);
+  if (problem !== null) throw new Error(problem);
+}
+const addon = require(out + '/Release/blip2-torch-' + version + '.node');
+if (!addon.builtFor.startsWith(version)) throw new Error('built for libtorch ' + addon.builtFor + ', not ' + version);
+console.log('the addon of cmake-js loads: libtorch ' + addon.builtFor + ', kernels ' + addon.cpuCapability());
+`;
