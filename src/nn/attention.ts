@@ -1,3 +1,4 @@
+import { ArgumentError } from '../native/errors.ts';
 import { type Dtype, dropout as dropWeights, full, scaledDotProductAttention, type Tensor, zeros } from '../tensor/index.ts';
 
 /** Options of {@link attention}. */
@@ -18,9 +19,12 @@ export interface AttentionOptions {
 /**
  * softmax(scale · q·kᵀ + mask) · v, by the fastest way for the device, dtype, mask and dropout.
  * q `[B, H, Lq, D]`, k and v `[B, H, Lk, D]` → `[B, H, Lq, D]` ("Attention Is All You Need", eq. 1).
+ *
+ * @throws ArgumentError where both `mask` and `causal` are given
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   const { causal = false, dropout = 0, scale = q.size(-1) ** -0.5 } = options;
+  if (causal && options.mask != null) throw new ArgumentError('mask', 'none together with causal', 'both');
   const mask = options.mask == null ? null : additiveMask(options.mask, q.dtype);
   return fusedIsFastest(q, mask, dropout)
     ? scaledDotProductAttention(q, k, v, { mask, causal, dropout, scale })

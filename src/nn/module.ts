@@ -1,5 +1,5 @@
-import { Blip2Error } from '../native/errors.ts';
-import { type Device, type Dtype, noGrad, scope, type Tensor } from '../tensor/index.ts';
+import { ArgumentError, Blip2Error } from '../native/errors.ts';
+import { type Device, type Dtype, noGrad, scope, Tensor } from '../tensor/index.ts';
 import { ModuleBuffer, Parameter } from './parameter.ts';
 
 /** What a checkpoint and a module disagree on, name by name. */
@@ -134,17 +134,23 @@ export abstract class Module {
    * Copies the values of a state dict into the module's parameters and buffers.
    * @throws StateDictError listing what is missing, unexpected or of another shape; with `strict: false` only for shapes.
    *   Nothing is changed then.
+   * @throws ArgumentError where `state` is no map of tensors
    */
   loadStateDict(
     state: ReadonlyMap<string, Tensor>,
     options: { strict?: boolean } = {},
   ): { missing: string[]; unexpected: string[] } {
+    if (typeof state?.get !== 'function' || typeof state.has !== 'function' || typeof state.keys !== 'function') {
+      throw new ArgumentError('state', 'a Map of tensors', state === null ? 'null' : typeof state);
+    }
     const own = this.stateDict();
     const missing = [...own.keys()].filter((name) => !state.has(name));
     const unexpected = [...state.keys()].filter((name) => !own.has(name));
     const mismatched: string[] = [];
     for (const [name, tensor] of own) {
       const value = state.get(name);
+      if (value !== undefined && !(value instanceof Tensor))
+        throw new ArgumentError(`state["${name}"]`, 'a tensor', typeof value);
       if (value !== undefined && value.shape.join() !== tensor.shape.join()) {
         mismatched.push(`${name} [${value.shape.join(', ')}] for [${tensor.shape.join(', ')}]`);
       }

@@ -1,11 +1,18 @@
+import { ArgumentError } from '../native/errors.ts';
 import { detachedHandle, Tensor } from '../tensor/index.ts';
 import { outlive } from '../tensor/lifetime.ts';
+
+/** A handle of the same storage, outside any graph. */
+function handleOf(data: Tensor): number {
+  if (!(data instanceof Tensor)) throw new ArgumentError('data', 'a tensor', data === null ? 'null' : typeof data);
+  return detachedHandle(data);
+}
 
 /** A tensor that a module learns. It belongs to its module: no scope frees it, `Module.dispose` does. */
 export class Parameter extends Tensor {
   /** Shares `data`'s storage. */
   constructor(data: Tensor, requiresGrad = true) {
-    super(detachedHandle(data));
+    super(handleOf(data));
     outlive(this);
     if (requiresGrad) this.requiresGrad_();
   }
@@ -20,7 +27,7 @@ export class Parameter extends Tensor {
 export class ModuleBuffer extends Tensor {
   /** Shares `data`'s storage. */
   constructor(data: Tensor) {
-    super(detachedHandle(data));
+    super(handleOf(data));
     outlive(this);
   }
 }

@@ -1,5 +1,5 @@
 import { ArgumentError } from '../native/errors.ts';
-import { clearGradients, full, fusedAdamW_, gradients, keep, noGrad, scope, type Tensor, zerosLike } from '../tensor/index.ts';
+import { clearGradients, full, fusedAdamW_, gradients, keep, noGrad, scope, Tensor, zerosLike } from '../tensor/index.ts';
 
 /** Settings of one group of parameters. */
 export interface AdamWSettings {
@@ -47,6 +47,7 @@ export class AdamW {
   #skipped: Tensor | null = null;
 
   constructor(parameters: readonly Tensor[] | readonly ParameterGroup[], settings: Partial<AdamWSettings> = {}) {
+    checkParameters(parameters);
     const groups = isGroups(parameters) ? parameters : [{ parameters }];
     this.groups = groups.map(({ parameters: _, ...own }) => validated({ ...DEFAULTS, ...settings, ...own }));
     this.#slots = groups.map((group) =>
@@ -198,6 +199,17 @@ function adopt(own: Tensor | null, parameter: Tensor, value: Tensor | undefined)
   }
   return (own ?? keep(zerosLike(parameter))).copy_(value);
 }
+
+function checkParameters(parameters: readonly unknown[]): void {
+  if (!Array.isArray(parameters)) throw new ArgumentError('parameters', 'an array of tensors or groups', described(parameters));
+  for (const [i, entry] of parameters.entries()) {
+    const list: unknown = entry instanceof Tensor ? [entry] : entry?.parameters;
+    if (Array.isArray(list) && list.every((tensor) => tensor instanceof Tensor)) continue;
+    throw new ArgumentError(`parameters[${i}]`, 'a tensor, or a group whose parameters are tensors', described(entry));
+  }
+}
+
+const described = (value: unknown): string => (value === null ? 'null' : typeof value);
 
 function isGroups(parameters: readonly Tensor[] | readonly ParameterGroup[]): parameters is readonly ParameterGroup[] {
   return parameters[0] !== undefined && 'parameters' in parameters[0];

@@ -78,10 +78,10 @@ export abstract class TensorBase implements Owner {
     initialise(this, handle);
   }
 
-  /** Sizes, outermost first. */
+  /** Sizes, outermost first; frozen. */
   get shape(): readonly number[] {
     if (this.handle === 0) return native(() => addon.shape(0));
-    this.knownShape ??= native(() => addon.shape(this.handle));
+    this.knownShape ??= Object.freeze(native(() => addon.shape(this.handle)));
     return this.knownShape;
   }
 

@@ -1,6 +1,8 @@
+import { markAsUntransferable } from 'node:worker_threads';
 import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
 import { type Device, run, wrap } from './base.ts';
+import { checkOptions, kindOf } from './check.ts';
 import { native, operator } from './dispatch.ts';
 import { type Dtype, dtypeCode } from './dtype.ts';
 import type { NestedArray, Tensor, TypedArray } from './tensor.ts';
@@ -25,7 +27,10 @@ export interface TensorOptions {
   device?: Device;
 }
 
-const type = (options: TensorOptions, otherwise: Dtype = 'float32'): number => dtypeCode(options.dtype ?? otherwise);
+function type(options: TensorOptions, otherwise: Dtype = 'float32'): number {
+  checkOptions(options);
+  return dtypeCode(options.dtype ?? otherwise);
+}
 
 /** Uninitialised memory. */
 export function empty(shape: readonly number[], options: TensorOptions = {}): Tensor {
@@ -77,7 +82,7 @@ export function fullLike(like: Tensor, value: number): Tensor {
 function dtypeOf(data: TypedArray): Dtype {
   if (data instanceof Uint8Array) return 'uint8'; // Buffer is one
   const dtype = NATURAL.get(Object.prototype.toString.call(data).slice(8, -1));
-  if (dtype === undefined) throw new ArgumentError('data', 'a typed array', Object.prototype.toString.call(data));
+  if (dtype === undefined) throw new ArgumentError('data', 'a typed array', kindOf(data));
   return dtype;
 }
 
@@ -99,7 +104,8 @@ const NATURAL = new Map<string, Dtype>([
  * A tensor with a copy of a typed array's elements, in `shape` (one dimension unless told). With `dtype` `'float16'` or `'bfloat16'` a
  * Uint16Array holds the bits, with `'bool'` a Uint8Array zeros and ones; any other dtype than the array's own is a cast.
  */
-export function fromTypedArray(data: TypedArray, shape: readonly number[] = [data.length], options: TensorOptions = {}): Tensor {
+export function fromTypedArray(data: TypedArray, shape: readonly number[] = [data?.length], options: TensorOptions = {}): Tensor {
+  checkOptions(options);
   const own = dtypeOf(data);
   const bits = reinterprets(own, options.dtype);
   const made = wrap(native(() => addon.fromData(data, shape, dtypeCode(bits ?? own))));
@@ -117,20 +123,23 @@ function reinterprets(own: Dtype, wanted: Dtype | undefined): Dtype | undefined 
 
 /**
  * A CPU tensor over the typed array's own memory, without a copy: what is written to one is seen in the other. The array lives as
- * long as the tensor does; do not transfer its buffer to another thread meanwhile.
+ * long as the tensor does. Its buffer is marked as untransferable for good: `postMessage` and `structuredClone` copy or refuse it.
  */
-export function wrapTypedArray(data: TypedArray, shape: readonly number[] = [data.length], dtype?: Dtype): Tensor {
+export function wrapTypedArray(data: TypedArray, shape: readonly number[] = [data?.length], dtype?: Dtype): Tensor {
+  const own = dtypeOf(data);
   const { buffer } = data as { buffer: ArrayBufferLike & { resizable?: boolean; growable?: boolean } };
   if (buffer.resizable || buffer.growable) throw new ArgumentError('data', 'an array of fixed length', 'one that can be resized');
-  const own = dtypeOf(data);
   if (dtype !== undefined && dtype !== own && reinterprets(own, dtype) === undefined) {
     throw new ArgumentError('dtype', `${own}, as the array holds`, dtype);
   }
-  return wrap(native(() => addon.wrapData(data, shape, dtypeCode(dtype ?? own))));
+  const tensor = wrap(native(() => addon.wrapData(data, shape, dtypeCode(dtype ?? own))));
+  markAsUntransferable(buffer);
+  return tensor;
 }
 
 /** A tensor of (nested arrays of) numbers or booleans; int64 if all are BigInts, bool if booleans, else float32, unless told. */
 export function tensor(data: NestedArray<number | bigint | boolean>, options: TensorOptions = {}): Tensor {
+  checkOptions(options);
   const shape: number[] = [];
   for (let level: unknown = data; Array.isArray(level); level = level[0]) shape.push(level.length);
   const flat: (number | bigint | boolean)[] = [];
@@ -151,13 +160,30 @@ export function tensor(data: NestedArray<number | bigint | boolean>, options: Te
     }
   };
   visit(data, 0);
-  const bad = flat.find((value) => !['number', 'bigint', 'boolean'].includes(typeof value));
-  if (bad !== undefined) throw new ArgumentError('data', 'numbers, BigInts or booleans', typeof bad);
+  const bad = flat.findIndex((value) => !['number', 'bigint', 'boolean'].includes(typeof value));
+  if (bad >= 0) throw new ArgumentError('data', 'numbers, BigInts or booleans', kindOf(flat[bad]));
   const first = flat[0];
   const dtype = options.dtype ?? (typeof first === 'boolean' ? 'bool' : typeof first === 'bigint' ? 'int64' : 'float32');
+  checkRange(flat, dtype);
   const to = { ...options, dtype };
   if (dtype === 'int64') return fromTypedArray(BigInt64Array.from(flat, toBigInt), shape, to);
   return fromTypedArray(Float64Array.from(flat, Number), shape, to);
+}
+
+const BITS = /^(u?)int(\d+)$/;
+
+/** Refuses numbers that an integer dtype cannot hold, which a cast would wrap around; fractions are cut off as in a cast. */
+function checkRange(values: readonly (number | bigint | boolean)[], dtype: Dtype): void {
+  const [, unsigned, bits] = BITS.exec(dtype) ?? [];
+  if (bits === undefined) return;
+  const least = unsigned === 'u' ? 0n : -(2n ** (BigInt(bits) - 1n));
+  const beyond = least + 2n ** BigInt(bits);
+  for (const value of values) {
+    const whole = typeof value === 'number' ? Math.trunc(value) : BigInt(value);
+    if (!(whole >= least && whole < beyond)) {
+      throw new ArgumentError('data', `numbers from ${least} to ${beyond - 1n}, which ${dtype} holds`, String(value));
+    }
+  }
 }
 
 function toBigInt(value: number | bigint | boolean): bigint {

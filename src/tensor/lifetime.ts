@@ -1,5 +1,6 @@
 import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
+import { checkBody, kindOf } from './check.ts';
 
 /** @internal An object that owns one slot of the addon's table. A freed one has handle 0. */
 export interface Owner {
@@ -91,16 +92,21 @@ function ownersIn(root: object): Set<Owner> {
   return owners;
 }
 
+/** Whether a function's body has yet to run: a generator starts when it is iterated. */
+const isGenerator = (value: object): boolean => /^\[object (Async)?Generator\]$/.test(Object.prototype.toString.call(value));
+
 const isThenable = (value: object): value is PromiseLike<unknown> => typeof (value as { then?: unknown }).then === 'function';
 
 /**
  * Runs `body` and frees every tensor made in it, except those in what it returns (a tensor, or arrays, maps, sets and objects that hold
  * some, however deep) and those given to {@link keep}. Scopes nest: what an inner one returns belongs to the outer one. When `body`
- * throws, all are freed.
+ * throws, all are freed. Tensors in `#private` fields or in closures of what is returned are not found, so they are freed: `keep` them.
  *
- * @throws ArgumentError (`ERR_ASYNC_SCOPE`) when `body` returns a Promise: what runs after an `await` would no longer be in the scope.
+ * @throws ArgumentError (`ERR_ASYNC_SCOPE`) when `body` returns a Promise or a generator: what runs later, after an `await` or on
+ *   iteration, would no longer be in the scope.
  */
 export function scope<T>(body: () => T): T {
+  checkBody(body);
   const outer = base;
   base = top;
   let escaping: Set<Owner> | null = null;
@@ -112,6 +118,10 @@ export function scope<T>(body: () => T): T {
       else if (isThenable(result)) {
         result.then(undefined, () => undefined); // what it may still fail with has no one else to be told
         throw new ArgumentError('body', 'a synchronous function', 'one that returns a Promise', { code: 'ERR_ASYNC_SCOPE' });
+      } else if (isGenerator(result)) {
+        throw new ArgumentError('body', 'a function that runs at once', 'one that returns a generator', {
+          code: 'ERR_ASYNC_SCOPE',
+        });
       } else escaping = ownersIn(result);
     }
     return result;
@@ -142,6 +152,7 @@ function end(outer: number, single: unknown, escaping: Set<Owner> | null): void 
 
 /** Lets a tensor outlive every scope around this call; from then on it is the caller's to dispose of. Returns it. */
 export function keep<T extends Owner>(owner: T): T {
+  if (!isOwner(owner)) throw new ArgumentError('owner', 'a tensor', kindOf(owner));
   if (owner.net === null && owner.handle !== 0) outlive(owner);
   return owner;
 }

@@ -1,5 +1,7 @@
+import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
 import type { Device } from './base.ts';
+import { checkBody, kindOf } from './check.ts';
 import { native } from './dispatch.ts';
 import { type Dtype, dtypeCode } from './dtype.ts';
 
@@ -14,6 +16,7 @@ export function enableGrad<T>(body: () => T): T {
 }
 
 function withGradMode<T>(enabled: boolean, body: () => T): T {
+  checkBody(body);
   const before = addon.setGradMode(enabled);
   try {
     return body();
@@ -29,6 +32,7 @@ export function isGradEnabled(): boolean {
 
 /** Like {@link noGrad}, and cheaper still; the tensors made in it can never take part in a graph of gradients. */
 export function inferenceMode<T>(body: () => T): T {
+  checkBody(body);
   const before = addon.setInferenceMode(true);
   try {
     return body();
@@ -39,6 +43,8 @@ export function inferenceMode<T>(body: () => T): T {
 
 /** Runs `body` with PyTorch's autocast: matrix products in `dtype`, what needs range or precision in float32. */
 export function autocast<T>(options: { device?: Device; dtype: Dtype }, body: () => T): T {
+  if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', kindOf(options));
+  checkBody(body);
   const device = options.device ?? 'cpu';
   const before = native(() => addon.setAutocast(device, dtypeCode(options.dtype)));
   try {

@@ -1,6 +1,7 @@
 import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
 import { type Device, initialise, setTensorConstructor, wrap } from './base.ts';
+import { checkOptions } from './check.ts';
 import { call, native, operator } from './dispatch.ts';
 import { type Dtype, dtypeCode } from './dtype.ts';
 import { Linalg } from './ops/linalg.ts';
@@ -48,6 +49,7 @@ const ARRAYS: Partial<Record<Dtype, new (length: number) => TypedArray>> = {
 export class Tensor extends Linalg {
   /** A copy in another dtype or on another device; the tensor itself where nothing changes. */
   to(options: Dtype | { dtype?: Dtype; device?: Device }): Tensor {
+    if (typeof options !== 'string') checkOptions(options);
     const { dtype, device } = typeof options === 'string' ? { dtype: options, device: undefined } : options;
     const sameDtype = dtype === undefined || dtype === this.dtype;
     const sameDevice = device === undefined || (device === 'cuda' ? 'cuda:0' : device) === this.device;
@@ -95,7 +97,7 @@ export class Tensor extends Linalg {
     return out;
   }
 
-  /** The elements as nested arrays of numbers (of booleans as 0 and 1). Waits for the device. */
+  /** The elements as nested arrays of numbers: of booleans 0 and 1, of int64 beyond 2⁵³ the nearest ({@link data} is exact). Waits for the device. */
   toArray(): NestedArray<number> {
     const half = this.dtype === 'float16' || this.dtype === 'bfloat16';
     const data = half ? this.to('float32') : this;
