@@ -104,7 +104,7 @@ describe('decoding', () => {
   test('an embedded colour profile is ignored', async () => {
     const plain = await solid(3, { r: 200, g: 30, b: 90 }).png().toBuffer();
     const profiled = await sharp(plain).withIccProfile('p3').png().toBuffer();
-    expect((await sharp(profiled).metadata()).icc).toBeDefined();
+    expect((await sharp(profiled).metadata()).icc?.byteLength).toBeGreaterThan(100);
     const stored = await sharp(profiled, { ignoreIcc: true }).raw().toBuffer();
     expect((await loadImage(profiled)).select(2, 0).select(1, 0).toArray()).toEqual(Array.from(stored.subarray(0, 3)));
   });
@@ -193,7 +193,7 @@ describe('what cannot be decoded is an ImageError that names the file', () => {
     await expect(loadImage(rocket, { limitInputPixels: 640 * 427 - 1 })).rejects.toThrow(
       /rocket\.jpg: has more than 273279 pixels/,
     );
-    await expect(loadImage(rocket, { limitInputPixels: 640 * 427 })).resolves.toBeDefined();
+    expect((await loadImage(rocket, { limitInputPixels: 640 * 427 })).shape).toEqual([3, 427, 640]);
     await expect(loadImage(rocket, { limitInputPixels: 0 })).rejects.toThrow(ArgumentError);
     // A file of a few hundred bytes that claims 30,000 × 30,000 pixels: refused by default, at once.
     const bomb = await solid(3, { r: 1, g: 2, b: 3 }).png().toBuffer();
