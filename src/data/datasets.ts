@@ -3,6 +3,13 @@ export { imageFolder } from './datasets/folder.ts';
 export type { IndexedDataset } from './datasets/indexed.ts';
 export { type JsonLinesOptions, jsonLines } from './datasets/json-lines.ts';
 export { type MixturePart, mixture } from './datasets/mixture.ts';
+export {
+  type DatasetFormat,
+  type DatasetSource,
+  type OpenDatasetOptions,
+  openDataset,
+  parseDatasetSource,
+} from './datasets/open.ts';
 export type {
   BrokenSample,
   Dataset,
