@@ -1,4 +1,5 @@
 // Text as LAVIS prepares it for BLIP-2, by its processors of these names.
+import { WHITE_SPACE } from './white-space.ts';
 
 /** Options of {@link blipCaption}. */
 export interface BlipCaptionOptions {
@@ -10,13 +11,12 @@ export interface BlipCaptionOptions {
 
 const PUNCTUATION = /[.!"()*#:;~]/g;
 
-// Python's white space, of which \s has one more and misses five.
-const WHITE_SPACE = new RegExp(`[${'\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000'}]{2,}`, 'g');
+const SPACES = new RegExp(`[${WHITE_SPACE}]{2,}`, 'g');
 
 /** A caption in lower case, with `. ! " ( ) * # : ; ~` as spaces, runs of white space as one, and at most 50 words, after the prompt. */
 export function blipCaption(caption: string, options: BlipCaptionOptions = {}): string {
   const { prompt = '', maxWords = 50 } = options;
-  const spaced = caption.toLowerCase().replace(PUNCTUATION, ' ').replace(WHITE_SPACE, ' ');
+  const spaced = caption.toLowerCase().replace(PUNCTUATION, ' ').replace(SPACES, ' ');
   return prompt + firstWords(strip(strip(spaced, '\n', false), ' '), maxWords);
 }
 

@@ -1,0 +1,15 @@
+export { type Bleu, type BleuScores, bleu } from './bleu.ts';
+export type { CaptionPair, CorpusScore } from './caption-pair.ts';
+export { tokenizeCaption } from './caption-tokens.ts';
+export { ciderD } from './cider.ts';
+export { rougeL } from './rouge.ts';
+export {
+  directAnswerAccuracy,
+  exactMatch,
+  type Lemmatizer,
+  meanPercent,
+  processAnswer,
+  processPunctuation,
+  processWords,
+  vqaAccuracy,
+} from './vqa-accuracy.ts';
