@@ -5,9 +5,10 @@ export {
   blip2Config,
   blip2ConfigToJson,
   parseBlip2Config,
-  type TextConfig,
 } from './blip2/config.ts';
 export type { GenerateInputs } from './blip2/generate.ts';
+export type { Language, LanguageConfig, LanguageInputs, LanguagePass } from './blip2/language/kind.ts';
+export type { LanguageModel, TextConfig } from './blip2/language/kinds.ts';
 export { type LoadLavisOptions, loadLavis, type SaveLavisOptions, saveLavis } from './blip2/lavis.ts';
 export type { MatchImages, MatchOptions } from './blip2/matching.ts';
 export { Blip2ForConditionalGeneration, type Blip2Inputs, type Blip2Output } from './blip2/model.ts';
@@ -41,7 +42,8 @@ export {
 export { type PackedRow, Packing } from './qformer/packing.ts';
 export type { Wanted } from './qformer/stream.ts';
 export { fromLavisName } from './qformer/weights.ts';
-export { parseT5Config, type T5Config } from './t5/config.ts';
+export { parseT5Config, type T5Config, t5ConfigToJson } from './t5/config.ts';
+export { T5ForConditionalGeneration } from './t5/model.ts';
 export type { TransferReport } from './transfer.ts';
 export { type ClipVisionConfig, parseClipVisionConfig } from './vision/clip/config.ts';
 export { ClipVisionModel, type ClipVisionOutput } from './vision/clip/model.ts';

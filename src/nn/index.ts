@@ -18,3 +18,4 @@ export { LayerNorm } from './layer-norm.ts';
 export { Linear } from './linear.ts';
 export { checkpointName, Module, StateDictError } from './module.ts';
 export { ModuleBuffer, Parameter } from './parameter.ts';
+export { RMSNorm } from './rms-norm.ts';

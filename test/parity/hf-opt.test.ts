@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { Blip2ForConditionalGeneration } from '../../src/models/blip2/model.ts';
+import type { OptForCausalLM } from '../../src/models/opt/model.ts';
 import { inferenceMode, loadSafetensors, scope, type Tensor } from '../../src/tensor/index.ts';
 import { expectClose, expectGradientClose } from '../closeness.ts';
 
@@ -37,7 +38,8 @@ test('the pieces that decoding uses give the same', () => {
       const projected = model.encodeImages(inputs.pixelValues);
       expectClose(projected, golden('projected'));
       const embedded = model.embedPrompt(inputs.inputIds, projected);
-      expectClose(model.languageModel.project(model.languageModel.forward(embedded, inputs.attentionMask)), golden('logits'));
+      const opt = model.languageModel as OptForCausalLM;
+      expectClose(opt.project(opt.forward(embedded, inputs.attentionMask)), golden('logits'));
     }),
   );
 });

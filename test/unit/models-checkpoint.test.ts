@@ -8,6 +8,7 @@ import {
   type Dtype,
   FileError,
   loadSafetensors,
+  type OptForCausalLM,
   openSafetensors,
   StateDictError,
   saveSafetensors,
@@ -146,7 +147,7 @@ describe('what a file may have more or less of', () => {
     ],
   ])('%s', (_, change) => {
     const model = Blip2ForConditionalGeneration.fromPretrained(changed(change));
-    const words = model.languageModel.model.decoder.embedTokens.weight;
+    const words = (model.languageModel as OptForCausalLM).model.decoder.embedTokens.weight;
     expect(words.equal(loadSafetensors(opt).get(WORDS) as Tensor)).toBe(true);
     expect(model.training).toBe(false);
   });
@@ -157,7 +158,7 @@ describe('what a file may have more or less of', () => {
       config.text_config = { ...(config.text_config as object), tie_word_embeddings: false };
     });
     const model = Blip2ForConditionalGeneration.fromPretrained(at);
-    const { embedTokens } = model.languageModel.model.decoder;
+    const { embedTokens } = (model.languageModel as OptForCausalLM).model.decoder;
     expect(model.languageModel.lmHead?.weight.equal(embedTokens.weight.mul(2))).toBe(true);
   });
 

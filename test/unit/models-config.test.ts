@@ -2,13 +2,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {
   ArgumentError,
-  Blip2Error,
   Blip2ForConditionalGeneration,
   Blip2ForImageTextRetrieval,
   blip2Config,
   blip2ConfigToJson,
   building,
-  Linear,
   type Module,
   type PresetName,
   parseBlip2Config,
@@ -16,8 +14,8 @@ import {
   parseT5Config,
   preset,
   presetNames,
-  QFormerModel,
-  VisionModel,
+  type T5Config,
+  T5ForConditionalGeneration,
 } from '../../src/index.ts';
 
 const fixture = (name: string): unknown =>
@@ -68,7 +66,7 @@ describe('configuration files', () => {
     expect(config.textConfig).toMatchObject({ eosTokenId: 50118, wordEmbedProjDim: 768, tieWordEmbeddings: true });
   });
 
-  test.each(['opt', 'itm'])('hf/%s: what is written is what was read', (name) => {
+  test.each(['opt', 'itm', 't5'])('hf/%s: what is written is what was read', (name) => {
     const json = fixture(name) as Record<string, object>;
     const config = parseBlip2Config(json);
     const written = blip2ConfigToJson(config) as Record<string, object>;
@@ -126,6 +124,12 @@ describe('wrong fields are named', () => {
     ['text_config.eos_token_id', { text_config: { eos_token_id: [] } }, 'an empty list'],
     ['text_config.hidden_size', { text_config: { hidden_size: 770 } }, '770'],
     ['text_config.feed_forward_proj', { text_config: { model_type: 't5', feed_forward_proj: 'gated-' } }, '"gated-"'],
+    ['text_config.relative_attention_num_buckets', { text_config: { model_type: 't5', relative_attention_num_buckets: 3 } }, '3'],
+    [
+      'text_config.relative_attention_max_distance',
+      { text_config: { model_type: 't5', relative_attention_max_distance: 16 } },
+      '16',
+    ],
     ['num_query_tokens', { num_query_tokens: -32 }, '-32'],
     ['image_token_index', { image_token_index: 'a' }, '"a"'],
     ['model_type', { model_type: 'blip' }, '"blip"'],
@@ -150,10 +154,6 @@ describe('wrong fields are named', () => {
   });
 
   test('models whose parts do not fit', () => {
-    const t5 = blip2Config({ textConfig: { modelType: 't5' } });
-    expect(() => new Blip2ForConditionalGeneration(t5)).toThrow(
-      new Blip2Error('', 'T5 language models are not supported yet (text_config.model_type is "t5")'),
-    );
     expect(() => new Blip2ForConditionalGeneration(blip2Config({ textConfig: { wordEmbedProjDim: 512 } }))).toThrow(
       /word_embed_proj_dim/,
     );
@@ -169,6 +169,9 @@ describe('parameters of the released sizes', () => {
     ['blip2-opt-2.7b-coco', VIT_COCO, 1_968_640, 2_651_596_800 + 81_920],
     ['blip2-opt-6.7b', VIT, 3_149_824, 6_658_473_984 + 131_072],
     ['blip2-opt-6.7b-coco', VIT_COCO, 3_149_824, 6_658_473_984 + 131_072],
+    ['blip2-flan-t5-xl', VIT, 1_574_912, 2_849_757_184],
+    ['blip2-flan-t5-xl-coco', VIT_COCO, 1_574_912, 2_849_757_184],
+    ['blip2-flan-t5-xxl', VIT, 3_149_824, 11_135_332_352],
   ])('%s', (name, vision, projection, language) => {
     const model = meta(() => new Blip2ForConditionalGeneration(preset(name)));
     expect(model.visionModel.parameterCount()).toBe(vision);
@@ -179,16 +182,12 @@ describe('parameters of the released sizes', () => {
     expect(model.parameterCount()).toBe(vision + QUERIES + QFORMER + projection + language);
   });
 
-  test.each<[PresetName, number, number]>([
-    ['blip2-flan-t5-xl', VIT, 1_574_912],
-    ['blip2-flan-t5-xl-coco', VIT_COCO, 1_574_912],
-    ['blip2-flan-t5-xxl', VIT, 3_149_824],
-  ])('%s, without the language model', (name, vision, projection) => {
-    const { visionConfig, qformerConfig, textConfig } = preset(name);
-    expect(meta(() => new VisionModel(visionConfig)).parameterCount()).toBe(vision);
-    expect(meta(() => new QFormerModel(qformerConfig)).parameterCount()).toBe(QFORMER);
-    const width = textConfig.modelType === 't5' ? textConfig.dModel : 0;
-    expect(meta(() => new Linear(qformerConfig.hiddenSize, width)).parameterCount()).toBe(projection);
+  test.each<[PresetName, number]>([
+    ['blip2-flan-t5-xl', 2_783_959_040],
+    ['blip2-flan-t5-xxl', 11_003_736_064],
+  ])('%s with its word embedding as the output table', (name, language) => {
+    const config = { ...(preset(name).textConfig as T5Config), tieWordEmbeddings: true };
+    expect(meta(() => new T5ForConditionalGeneration(config)).parameterCount()).toBe(language);
   });
 
   test.each<[PresetName, number]>([

@@ -1,12 +1,10 @@
 import { checkpointName } from '../../nn/index.ts';
 import { Fields, type JsonObject } from '../fields.ts';
-import { type OptConfig, optConfigToJson, parseOptConfig } from '../opt/config.ts';
+import type { OptConfig } from '../opt/config.ts';
 import { parseQFormerConfig, type QFormerConfig, qFormerConfigToJson } from '../qformer/config.ts';
-import { parseT5Config, type T5Config, t5ConfigToJson } from '../t5/config.ts';
+import type { T5Config } from '../t5/config.ts';
 import { parseVisionConfig, type VisionConfig, visionConfigToJson } from '../vision/eva/config.ts';
-
-/** A language model's shape; `modelType` tells which. */
-export type TextConfig = OptConfig | T5Config;
+import { languageKind, languageKinds, type TextConfig } from './language/kinds.ts';
 
 /** The shape of a BLIP-2 model. */
 export interface Blip2Config {
@@ -32,13 +30,11 @@ export function parseBlip2Config(json: unknown): Blip2Config {
   const fields = new Fields(json, '');
   fields.choice('model_type', ['blip-2'], 'blip-2');
   const visionConfig = parseVisionConfig(fields.raw('vision_config') ?? {});
-  const text = fields.child('text_config');
-  const modelType = text.choice('model_type', ['opt', 't5'], 'opt');
-  const textJson = fields.raw('text_config') ?? {};
+  const modelType = fields.child('text_config').choice('model_type', languageKinds, 'opt');
   return {
     visionConfig,
     qformerConfig: parseQFormerConfig(fields.raw('qformer_config') ?? {}, visionConfig.hiddenSize),
-    textConfig: modelType === 'opt' ? parseOptConfig(textJson) : parseT5Config(textJson),
+    textConfig: languageKind(modelType).parseConfig(fields.raw('text_config') ?? {}, 'text_config'),
     numQueryTokens: fields.size('num_query_tokens', 32),
     imageTextHiddenSize: fields.size('image_text_hidden_size', 256),
     imageTokenIndex: fields.id('image_token_index', fields.id('image_token_id', null)),
@@ -77,7 +73,7 @@ function toJsonNames(value: unknown): unknown {
 /** The configuration as Hugging Face reads it, under its field names. */
 export function blip2ConfigToJson(config: Blip2Config): JsonObject {
   const { textConfig } = config;
-  const decoderOnly = textConfig.modelType === 'opt';
+  const { configToJson, decoderOnly } = languageKind(textConfig.modelType);
   return {
     model_type: 'blip-2',
     num_query_tokens: config.numQueryTokens,
@@ -89,6 +85,6 @@ export function blip2ConfigToJson(config: Blip2Config): JsonObject {
     is_encoder_decoder: !decoderOnly,
     vision_config: visionConfigToJson(config.visionConfig),
     qformer_config: qFormerConfigToJson(config.qformerConfig),
-    text_config: textConfig.modelType === 'opt' ? optConfigToJson(textConfig) : t5ConfigToJson(textConfig),
+    text_config: configToJson(textConfig),
   };
 }

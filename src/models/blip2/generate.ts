@@ -1,14 +1,23 @@
-import { type DecidedToken, type Generated, type GenerateOptions, generate, streamTokens } from '../../generate/index.ts';
+import {
+  type DecidedToken,
+  type Decodable,
+  type Generated,
+  type GenerateOptions,
+  generate,
+  streamTokens,
+} from '../../generate/index.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { cat, full, inferenceMode, keep, scope, type Tensor } from '../../tensor/index.ts';
-import { OptDecoding } from '../opt/decode.ts';
 import type { Blip2ForConditionalGeneration } from './model.ts';
 
 /** What text is generated from. B pictures, Q queries a picture, P prompt length. */
 export interface GenerateInputs {
   /** Normalised pictures `[B, 3, H, W]`. */
   pixelValues: Tensor;
-  /** `[B, P]`: Q image tokens in each row, then the prompt, padded on the left. Image tokens and the first token (BOS) unless given. */
+  /**
+   * `[B, P]`: Q image tokens in each row, then the prompt, padded on the left for OPT and on the right for T5. Image tokens and the
+   * configuration's first token (BOS) unless given.
+   */
   inputIds?: Tensor | undefined;
   /** `[B, P]`, 0 at padding; none where there is none. */
   attentionMask?: Tensor | undefined;
@@ -17,7 +26,8 @@ export interface GenerateInputs {
 }
 
 interface Prepared {
-  decoding: OptDecoding;
+  decoding: Decodable;
+  /** What the result starts with. */
   inputIds: Tensor;
   options: GenerateOptions;
 }
@@ -33,9 +43,9 @@ function prepare(model: Blip2ForConditionalGeneration, inputs: GenerateInputs, o
       const bosTokenId = options.bosTokenId ?? textConfig.bosTokenId;
       const inputIds = inputs.inputIds?.alias() ?? imagePrompt(model, projected, bosTokenId);
       const embedded = model.embedPrompt(inputIds, projected);
-      const decoding = new OptDecoding(model.languageModel, embedded, inputs.attentionMask ?? null);
+      const decoding = model.language.decoding(embedded, inputs.attentionMask ?? null);
       const { eosTokenId = textConfig.eosTokenId, padTokenId = textConfig.padTokenId } = options;
-      return { decoding, inputIds: keep(inputIds), options: { ...options, eosTokenId, padTokenId } };
+      return { decoding, inputIds: keep(model.language.start(inputIds)), options: { ...options, eosTokenId, padTokenId } };
     }),
   );
 }

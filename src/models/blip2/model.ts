@@ -1,7 +1,7 @@
 // B batch, Q queries a picture, N image tokens, L length of the ids, D width of the Q-Former, E of the language model, V vocabulary.
 
 import type { DecidedToken, Generated, GenerateOptions } from '../../generate/index.ts';
-import { ArgumentError, Blip2Error } from '../../native/errors.ts';
+import { ArgumentError } from '../../native/errors.ts';
 import { building, initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { crossEntropy, scope, type Tensor } from '../../tensor/index.ts';
 import {
@@ -13,12 +13,13 @@ import {
   type SavePretrainedOptions,
   saveCheckpoint,
 } from '../checkpoint.ts';
-import { OptForCausalLM } from '../opt/model.ts';
 import { QFormerModel } from '../qformer/model.ts';
 import { VisionModel } from '../vision/eva/model.ts';
 import { type Blip2Config, blip2ConfigToJson, parseBlip2Config } from './config.ts';
 import { type GenerateInputs, generateText, streamText } from './generate.ts';
-import { generationConfigJson, generationRules } from './weights.ts';
+import type { Language } from './language/kind.ts';
+import { type LanguageModel, languageKind } from './language/kinds.ts';
+import { generationConfigJson, generationRules, withOutputTable } from './weights.ts';
 
 /** What {@link Blip2ForConditionalGeneration.forward} works on. */
 export interface Blip2Inputs {
@@ -28,17 +29,21 @@ export interface Blip2Inputs {
   inputIds: Tensor;
   /** `[B, L]`, 0 at padding; none where there is none. */
   attentionMask?: Tensor | undefined;
-  /** `[B, T]`, T ≤ L: the ids of the last T positions; −100 where there is nothing to learn. */
+  /** `[B, T]`, −100 where there is nothing to learn. OPT: the ids of the last T ≤ L positions. T5: the text to be written. */
   labels?: Tensor | undefined;
+  /** T5: what the decoder is given, `[B, T]`; the labels, moved by one with the start token in front, unless told. */
+  decoderInputIds?: Tensor | undefined;
+  /** T5: `[B, T]`, 0 at padding of the decoder's input that does not stand at its end; none unless told. */
+  decoderAttentionMask?: Tensor | undefined;
   /** Takes pictures of another size than the tower's own. */
   interpolatePosEncoding?: boolean | undefined;
 }
 
 /** What it gives. */
 export interface Blip2Output {
-  /** `[B, L, V]`, or with labels those of the last T positions. */
+  /** OPT: `[B, L, V]`, or with labels those of the last T positions. T5: `[B, T, V]`, of the decoder's positions. */
   logits: Tensor;
-  /** With labels: mean cross-entropy of each next token. */
+  /** With labels: mean cross-entropy of each token that is to be predicted. */
   loss?: Tensor;
   /** The vision tower's features `[B, N, vision width]`. */
   imageEmbeds: Tensor;
@@ -60,36 +65,35 @@ export class Blip2ForConditionalGeneration extends Module {
   readonly queryTokens: Parameter;
   readonly qformer: QFormerModel;
   readonly languageProjection: Linear;
-  readonly languageModel: OptForCausalLM;
+  /** OPT or T5, as `config.textConfig.modelType` says. */
+  readonly languageModel: LanguageModel;
+  readonly #language: Language;
   readonly #config: Blip2Config;
 
-  /** @throws ArgumentError where the parts do not fit together; Blip2Error for a T5 language model */
+  /** @throws ArgumentError where the parts do not fit together */
   constructor(config: Blip2Config) {
     super();
     const { textConfig, qformerConfig } = config;
-    if (textConfig.modelType !== 'opt') {
-      throw new Blip2Error('ERR_UNSUPPORTED', 'T5 language models are not supported yet (text_config.model_type is "t5")');
-    }
-    if (textConfig.wordEmbedProjDim !== textConfig.hiddenSize) {
-      const { hiddenSize, wordEmbedProjDim } = textConfig;
-      throw new ArgumentError(
-        'text_config.word_embed_proj_dim',
-        `text_config.hidden_size (${hiddenSize})`,
-        String(wordEmbedProjDim),
-      );
-    }
+    const kind = languageKind(textConfig.modelType);
+    const width = kind.width(textConfig);
     const init = initNormal(config.initializerRange);
     this.visionModel = new VisionModel(config.visionConfig);
     // Not zeros, as in Hugging Face: equal queries would get equal gradients and stay equal.
     this.queryTokens = parameter([1, config.numQueryTokens, qformerConfig.hiddenSize], init);
     this.qformer = new QFormerModel(qformerConfig);
-    this.languageProjection = new Linear(qformerConfig.hiddenSize, textConfig.hiddenSize, { init });
-    this.languageModel = new OptForCausalLM(textConfig);
+    this.languageProjection = new Linear(qformerConfig.hiddenSize, width, { init });
+    this.languageModel = kind.build(textConfig);
+    this.#language = kind.language(this.languageModel);
     this.#config = config;
   }
 
   get config(): Blip2Config {
     return this.#config;
+  }
+
+  /** The language model as all kinds of it look from here. */
+  get language(): Language {
+    return this.#language;
   }
 
   /**
@@ -99,7 +103,8 @@ export class Blip2ForConditionalGeneration extends Module {
    */
   static fromPretrained(directory: string, options: LoadOptions = {}): Blip2ForConditionalGeneration {
     checkLoadDtype(options.dtype); // the caller's mistake, so it does not name the file
-    const [config, dtype] = readConfig(directory, (json) => [parseBlip2Config(json), resolveDtype(options.dtype, json)] as const);
+    const [parsed, dtype] = readConfig(directory, (json) => [parseBlip2Config(json), resolveDtype(options.dtype, json)] as const);
+    const config = { ...parsed, textConfig: withOutputTable(parsed.textConfig, directory, 'language_model.') };
     const model = building({ device: 'meta', dtype: 'float32' }, () => new Blip2ForConditionalGeneration(config));
     loadWeights(model, directory, generationRules(config.textConfig), dtype, options.device);
     return model.eval();
@@ -119,16 +124,22 @@ export class Blip2ForConditionalGeneration extends Module {
   }
 
   /**
-   * One pass with the text given (teacher forcing).
+   * One pass with the text given (teacher forcing): OPT's is part of the prompt, T5's is written after it.
    * @throws ArgumentError where pictures and ids do not fit together, or the pictures' size is not the tower's
    */
   forward(inputs: Blip2Inputs): Blip2Output {
-    const { inputIds, attentionMask, labels } = inputs;
     const features = this.#imageFeatures(inputs.pixelValues, inputs.interpolatePosEncoding);
     const { logits, loss } = scope(() => {
-      const embedded = this.embedPrompt(inputIds, features.languageModelInputs);
-      const all = this.languageModel.project(this.languageModel.forward(embedded, attentionMask ?? null));
-      return labels === undefined ? { logits: all, loss: undefined } : lossOf(all, labels);
+      const { hidden, targets } = this.#language.pass({
+        embedded: this.embedPrompt(inputs.inputIds, features.languageModelInputs),
+        attentionMask: inputs.attentionMask ?? null,
+        labels: inputs.labels ?? null,
+        decoderInputIds: inputs.decoderInputIds ?? null,
+        decoderAttentionMask: inputs.decoderAttentionMask ?? null,
+      });
+      const made = this.#language.project(hidden);
+      if (targets === null) return { logits: made, loss: undefined };
+      return { logits: made, loss: crossEntropy(made.float().flatten(0, 1), targets.flatten()) };
     });
     return loss === undefined ? { logits, ...features } : { logits, loss, ...features };
   }
@@ -161,7 +172,7 @@ export class Blip2ForConditionalGeneration extends Module {
       const places = inputIds.eq(imageTokenIndex);
       // Reading the counts would wait for an accelerator, in every training step.
       if (inputIds.device === 'cpu') this.#expectQueries(places.sum(1), queries);
-      const words = this.languageModel.embed(inputIds);
+      const words = this.#language.embed(inputIds);
       return words.maskedScatter(places.unsqueeze(-1), projected.to(words.dtype));
     });
   }
@@ -177,7 +188,8 @@ export class Blip2ForConditionalGeneration extends Module {
   /**
    * Writes text about pictures; see {@link GenerateOptions}. Special tokens are the configuration's unless the options name them. The
    * event loop gets a turn at every step, and `signal` stops it there.
-   * @returns ids with the prompt's, image tokens included, in front, as Hugging Face's `generate` gives them; the caller disposes of them
+   * @returns ids as Hugging Face's `generate` gives them: OPT's with the prompt's, image tokens included, in front, T5's with its start token;
+   * the caller disposes of them
    * @throws ArgumentError that names the wrong input or option
    */
   generate(inputs: GenerateInputs, options: GenerateOptions = {}): Promise<Generated> {
@@ -198,17 +210,4 @@ export class Blip2ForConditionalGeneration extends Module {
       return { imageEmbeds, queryOutput, languageModelInputs: this.languageProjection.forward(queryOutput) };
     });
   }
-}
-
-/** Logits `[B, L, V]` of the last T positions, and the mean cross-entropy of predicting from each the next of the labels `[B, T]`. */
-function lossOf(all: Tensor, labels: Tensor): { logits: Tensor; loss: Tensor } {
-  const [batch, length, vocabulary] = all.shape as readonly [number, number, number];
-  const count = labels.size(1);
-  if (labels.ndim !== 2 || labels.size(0) !== batch || count > length) {
-    throw new ArgumentError('labels', `ids [${batch}, at most ${length}]`, `[${labels.shape.join(', ')}]`);
-  }
-  const logits = count === length ? all : all.narrow(1, length - count, count);
-  // The labels move to the left instead of the logits to the right: shorter logits would be a copy.
-  const next = labels.narrow(1, 1, count - 1).pad([0, 1], -100);
-  return { logits, loss: crossEntropy(logits.float().reshape(batch * count, vocabulary), next.reshape(batch * count)) };
 }

@@ -6,13 +6,14 @@ const opt = { vocabSize: 50304, eosTokenId: 50118 } as const;
 const opt27 = { ...opt, hiddenSize: 2560, numHiddenLayers: 32, numAttentionHeads: 32, ffnDim: 10240 } as const;
 const opt67 = { ...opt, hiddenSize: 4096, numHiddenLayers: 32, numAttentionHeads: 32, ffnDim: 16384 } as const;
 
-/** Flan-T5 as released with BLIP-2: gated with the exact gelu, output not scaled. */
+/** Flan-T5 as released with BLIP-2: gated with the exact gelu, an output table of its own, output not scaled. */
 const flanT5 = {
   modelType: 't5',
   numLayers: 24,
   denseActFn: 'gelu',
   isGatedAct: true,
   scaleDecoderOutputs: false,
+  tieWordEmbeddings: false,
   bosTokenId: 1,
   decoderStartTokenId: 0,
 } as const;

@@ -124,9 +124,14 @@ export class OptForCausalLM extends Module {
     return this.model.decoder.embedTokens.forward(inputIds);
   }
 
+  /** The output table `[V, E]`, of which {@link project} makes logits. */
+  get outputWeight(): Tensor {
+    return this.lmHead === null ? this.model.decoder.embedTokens.weight : this.lmHead.weight;
+  }
+
   /** Logits of decoder outputs `[…, E]` → `[…, V]`. */
   project(hidden: Tensor): Tensor {
-    return linear(hidden, this.lmHead === null ? this.model.decoder.embedTokens.weight : this.lmHead.weight);
+    return linear(hidden, this.outputWeight);
   }
 
   /**

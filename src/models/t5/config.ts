@@ -26,6 +26,8 @@ export interface T5Config {
   readonly isGatedAct: boolean;
   /** Whether the decoder's output is multiplied by dModel^-0.5 before the head. */
   readonly scaleDecoderOutputs: boolean;
+  /** Whether the output table is the word embedding. A checkpoint that has another output table goes before this. */
+  readonly tieWordEmbeddings: boolean;
   readonly padTokenId: number;
   readonly eosTokenId: number | readonly number[];
   readonly bosTokenId: number | null;
@@ -42,6 +44,10 @@ export function parseT5Config(json: unknown, path = 'text_config'): T5Config {
   const numLayers = fields.size('num_layers', 6);
   const padTokenId = fields.id('pad_token_id', 0);
   const { gated, name } = feedForward(fields);
+  const buckets = fields.size('relative_attention_num_buckets', 32);
+  if (buckets < 4) fields.refuse('relative_attention_num_buckets', 'at least 4 (half of them for each direction)');
+  const maxDistance = fields.size('relative_attention_max_distance', 128);
+  if (maxDistance <= buckets / 2) fields.refuse('relative_attention_max_distance', `more than half of the ${buckets} buckets`);
   return {
     modelType: 't5',
     vocabSize: fields.size('vocab_size', 32128),
@@ -51,8 +57,8 @@ export function parseT5Config(json: unknown, path = 'text_config'): T5Config {
     numLayers,
     numDecoderLayers: fields.size('num_decoder_layers', numLayers),
     numHeads: fields.size('num_heads', 8),
-    relativeAttentionNumBuckets: fields.size('relative_attention_num_buckets', 32),
-    relativeAttentionMaxDistance: fields.size('relative_attention_max_distance', 128),
+    relativeAttentionNumBuckets: buckets,
+    relativeAttentionMaxDistance: maxDistance,
     dropoutRate: fields.probability('dropout_rate', 0.1),
     layerNormEpsilon: fields.positive('layer_norm_epsilon', 1e-6),
     initializerFactor: fields.scale('initializer_factor', 1),
@@ -60,6 +66,7 @@ export function parseT5Config(json: unknown, path = 'text_config'): T5Config {
     isGatedAct: fields.flag('is_gated_act', gated),
     // Hugging Face tells v1.1 (not scaled) from the first T5 (scaled) by the former's tie_word_embeddings = false.
     scaleDecoderOutputs: fields.flag('scale_decoder_outputs', fields.raw('tie_word_embeddings') !== false),
+    tieWordEmbeddings: fields.flag('tie_word_embeddings', true),
     padTokenId,
     eosTokenId: fields.ids('eos_token_id', 1),
     bosTokenId: fields.id('bos_token_id', null),
@@ -98,7 +105,7 @@ export function t5ConfigToJson(config: T5Config): JsonObject {
     dense_act_fn: config.denseActFn,
     is_gated_act: config.isGatedAct,
     scale_decoder_outputs: config.scaleDecoderOutputs,
-    tie_word_embeddings: config.scaleDecoderOutputs,
+    tie_word_embeddings: config.tieWordEmbeddings,
     pad_token_id: config.padTokenId,
     eos_token_id: config.eosTokenId,
     bos_token_id: config.bosTokenId,

@@ -1,0 +1,79 @@
+// B batch, L length of the embedded input, T length of the labels, E width of the language model, V vocabulary.
+import type { Decodable } from '../../../generate/decodable.ts';
+import type { Module } from '../../../nn/index.ts';
+import type { Tensor } from '../../../tensor/index.ts';
+import type { JsonObject } from '../../fields.ts';
+
+/** What the configuration of any language model tells. */
+export interface LanguageConfig {
+  readonly modelType: string;
+  readonly vocabSize: number;
+  /** What fills rows that end early. */
+  readonly padTokenId: number | null;
+  /** What a prompt of nothing but a picture goes on with. */
+  readonly bosTokenId: number | null;
+  readonly eosTokenId: number | readonly number[];
+}
+
+/** A pass with the text given (teacher forcing). */
+export interface LanguageInputs {
+  /** Queries and words, `[B, L, E]`. */
+  embedded: Tensor;
+  /** `[B, L]`, 0 at padding; null: none. */
+  attentionMask: Tensor | null;
+  /** `[B, T]`, −100 where there is nothing to learn. Decoder-only: the ids of the last T positions. Encoder-decoder: the text to be written. */
+  labels: Tensor | null;
+  /** Encoder-decoder: what the decoder is given, `[B, T]`; the labels, moved by one, unless told. */
+  decoderInputIds: Tensor | null;
+  /** Encoder-decoder: `[B, T]`, 0 at padding of the decoder's input; null: none. */
+  decoderAttentionMask: Tensor | null;
+}
+
+/** What a pass gives. */
+export interface LanguagePass {
+  /** What {@link Language.project} makes logits of: decoder-only `[B, L, E]`, with labels of the last T positions; encoder-decoder `[B, T, E]`. */
+  hidden: Tensor;
+  /** With labels: the token that each position is to predict, `[B, T]`; −100 where there is none. */
+  targets: Tensor | null;
+}
+
+/** A language model as BLIP-2 uses it, whatever its kind. */
+export interface Language {
+  /** The output table `[V, E]`. */
+  readonly outputWeight: Tensor;
+  /** Word embeddings of ids `[…]` → `[…, E]`. */
+  embed(inputIds: Tensor): Tensor;
+  /** Logits of what {@link pass} gives, `[…, E]` → `[…, V]`. */
+  project(hidden: Tensor): Tensor;
+  /** @throws ArgumentError where labels or decoder inputs do not fit, or are missing */
+  pass(inputs: LanguageInputs): LanguagePass;
+  /**
+   * Decoding of an embedded prompt `[B, L, E]`.
+   * @param attentionMask `[B, L]`, 0 for padding; null: none
+   */
+  decoding(embedded: Tensor, attentionMask: Tensor | null): Decodable;
+  /** The ids that decoding's results start with, as the prompt's `[B, L]` may or may not be among them. */
+  start(inputIds: Tensor): Tensor;
+}
+
+/** A kind of language model: all that BLIP-2 knows of it. A new kind is one such object in a file of its own, and a line in `kinds.ts`. */
+export interface LanguageKind<C extends LanguageConfig = LanguageConfig, M extends Module = Module> {
+  /** Whether text goes on from the prompt itself; else an encoder reads the prompt, and a decoder writes. */
+  readonly decoderOnly: boolean;
+  /**
+   * Reads Hugging Face's configuration of it; `path` is the object's name in errors.
+   * @throws ArgumentError naming the field that is not as expected
+   */
+  parseConfig(json: unknown, path?: string): C;
+  /** The configuration under Hugging Face's field names. */
+  configToJson(config: C): JsonObject;
+  /** The fields of generation_config.json that are its own. */
+  generationConfig(config: C): JsonObject;
+  /**
+   * E
+   * @throws ArgumentError for a model whose words cannot stand beside queries
+   */
+  width(config: C): number;
+  build(config: C): M;
+  language(model: M): Language;
+}

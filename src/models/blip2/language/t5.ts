@@ -1,0 +1,50 @@
+import { ArgumentError } from '../../../native/errors.ts';
+import { full, type Tensor } from '../../../tensor/index.ts';
+import { parseT5Config, type T5Config, t5ConfigToJson } from '../../t5/config.ts';
+import { T5Decoding } from '../../t5/decode.ts';
+import { T5ForConditionalGeneration } from '../../t5/model.ts';
+import type { Language, LanguageInputs, LanguageKind, LanguagePass } from './kind.ts';
+
+/**
+ * T5: its encoder reads queries and prompt, its decoder writes. Prompts of different lengths are padded on the right: positions are relative,
+ * and padding between queries and words would move them apart.
+ */
+export const t5: LanguageKind<T5Config, T5ForConditionalGeneration> = {
+  decoderOnly: false,
+  parseConfig: parseT5Config,
+  configToJson: t5ConfigToJson,
+  generationConfig: ({ decoderStartTokenId }) => ({ decoder_start_token_id: decoderStartTokenId }),
+  width: ({ dModel }) => dModel,
+  build: (config) => new T5ForConditionalGeneration(config),
+  language(model): Language {
+    const { decoderStartTokenId } = model.config;
+    return {
+      get outputWeight() {
+        return model.outputWeight;
+      },
+      embed: (inputIds) => model.embed(inputIds),
+      project: (hidden) => model.project(hidden),
+      pass: (inputs) => pass(model, inputs),
+      decoding: (embedded, attentionMask) => new T5Decoding(model, embedded, attentionMask),
+      start: ({ shape, device }) => full([shape[0] as number, 1], decoderStartTokenId, { dtype: 'int64', device }),
+    };
+  },
+};
+
+function pass(model: T5ForConditionalGeneration, inputs: LanguageInputs): LanguagePass {
+  const { embedded, attentionMask, labels, decoderAttentionMask } = inputs;
+  const decoderInputIds = inputs.decoderInputIds ?? (labels === null ? null : model.shiftRight(rows('labels', labels, embedded)));
+  if (decoderInputIds === null) throw new ArgumentError('decoderInputIds', 'ids, where there are no labels', 'none');
+  rows('decoderInputIds', decoderInputIds, embedded);
+  if (labels !== null && labels.shape.join() !== decoderInputIds.shape.join()) {
+    throw new ArgumentError('labels', `ids [${decoderInputIds.shape.join(', ')}]`, `[${labels.shape.join(', ')}]`);
+  }
+  const encoded = model.encode(embedded, attentionMask);
+  return { hidden: model.decode(decoderInputIds, encoded, attentionMask, decoderAttentionMask), targets: labels };
+}
+
+/** Ids, once they are `[B, T]`. */
+function rows(name: string, ids: Tensor, embedded: Tensor): Tensor {
+  if (ids.ndim === 2 && ids.size(0) === embedded.size(0) && ids.size(1) > 0) return ids;
+  throw new ArgumentError(name, `ids [${embedded.size(0)}, T]`, `[${ids.shape.join(', ')}]`);
+}

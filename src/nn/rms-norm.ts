@@ -1,0 +1,27 @@
+import { rmsNorm, type Tensor } from '../tensor/index.ts';
+import { type Initializer, initOnes, parameter } from './init.ts';
+import { Module } from './module.ts';
+import type { Parameter } from './parameter.ts';
+
+/**
+ * x / √(mean(x²) + eps) · weight over the last dimension ("Root Mean Square Layer Normalization"). The mean is taken in float32. Where x and
+ * the weight differ in dtype, the result has the weight's: a half-precision model may carry its residual sums in float32.
+ */
+export class RMSNorm extends Module {
+  readonly weight: Parameter;
+  readonly eps: number;
+  readonly #shape: readonly [number];
+
+  constructor(size: number, options: { eps?: number; init?: Initializer } = {}) {
+    super();
+    this.weight = parameter([size], options.init ?? initOnes);
+    this.eps = options.eps ?? 1e-6;
+    this.#shape = [size];
+  }
+
+  forward(x: Tensor): Tensor {
+    const { weight, eps } = this;
+    if (x.dtype === weight.dtype) return rmsNorm(x, this.#shape, weight, eps);
+    return rmsNorm(x.float(), this.#shape, null, eps).to(weight.dtype).mul(weight);
+  }
+}
