@@ -10,6 +10,13 @@ export {
   openDataset,
   parseDatasetSource,
 } from './datasets/open.ts';
+export {
+  openQuestions,
+  type Question,
+  type QuestionFormat,
+  type QuestionOptions,
+  type QuestionSet,
+} from './datasets/questions.ts';
 export type {
   BrokenSample,
   Dataset,
