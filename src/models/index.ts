@@ -6,6 +6,12 @@ export {
   parseBlip2Config,
 } from './blip2/config.ts';
 export type { GenerateInputs } from './blip2/generate.ts';
+export {
+  Blip2ForGenerativePretraining,
+  type GenerativePretrainingConfig,
+  generativePretrainingConfigToJson,
+  parseGenerativePretrainingConfig,
+} from './blip2/generative-pretraining.ts';
 export type { Language, LanguageConfig, LanguageInputs, LanguagePass } from './blip2/language/kind.ts';
 export type { LanguageModel, TextConfig } from './blip2/language/kinds.ts';
 export { type LoadLavisOptions, loadLavis, type SaveLavisOptions, saveLavis } from './blip2/lavis.ts';
@@ -19,6 +25,7 @@ export {
 } from './blip2/pretraining.ts';
 export { Blip2ForImageTextRetrieval, type MatchImages, type RetrievalInputs, type RetrievalOutput } from './blip2/retrieval.ts';
 export { type LoadTowerOptions, loadVisionTower, readVisionTowerConfig, type VisionTowerConfig } from './blip2/tower.ts';
+export { initFromStage1, loadTrainedParts } from './blip2/trained-parts.ts';
 export type { LoadOptions, SavePretrainedOptions } from './checkpoint.ts';
 export { type OptConfig, optConfigToJson, parseOptConfig } from './opt/config.ts';
 export { OptForCausalLM } from './opt/model.ts';

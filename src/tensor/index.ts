@@ -21,7 +21,7 @@ export {
 export { deviceCount, deviceMemory, emptyCache, setThreads, synchronize, threads } from './device.ts';
 export { type Dtype, isFloatingPoint, itemSize } from './dtype.ts';
 export { keep, memory, scope } from './lifetime.ts';
-export { autocast, enableGrad, inFloat32, inferenceMode, isGradEnabled, noGrad } from './modes.ts';
+export { autocast, enableGrad, inFloat32, inferenceMode, isGradEnabled, noGrad, withoutAutocast } from './modes.ts';
 export { type FusedAdamWLists, foreachMul_, foreachNorm, foreachUnscale_, fusedAdamW_, updateScale_ } from './ops/foreach.ts';
 export {
   binaryCrossEntropyWithLogits,

@@ -1,9 +1,14 @@
-import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
 import type { Device } from './base.ts';
-import { checkBody, kindOf } from './check.ts';
+import { checkBody, checkDone, checkOptions } from './check.ts';
 import { native } from './dispatch.ts';
 import { type Dtype, dtypeCode } from './dtype.ts';
+
+/** The result, unless what made it would go on after the mode has ended. */
+function done<T>(result: T): T {
+  checkDone(result);
+  return result;
+}
 
 /** Runs `body` without recording a graph of gradients. */
 export function noGrad<T>(body: () => T): T {
@@ -19,7 +24,7 @@ function withGradMode<T>(enabled: boolean, body: () => T): T {
   checkBody(body);
   const before = addon.setGradMode(enabled);
   try {
-    return body();
+    return done(body());
   } finally {
     addon.setGradMode(before);
   }
@@ -35,7 +40,7 @@ export function inferenceMode<T>(body: () => T): T {
   checkBody(body);
   const before = addon.setInferenceMode(true);
   try {
-    return body();
+    return done(body());
   } finally {
     addon.setInferenceMode(before);
   }
@@ -43,12 +48,12 @@ export function inferenceMode<T>(body: () => T): T {
 
 /** Runs `body` with PyTorch's autocast: matrix products in `dtype`, what needs range or precision in float32. */
 export function autocast<T>(options: { device?: Device; dtype: Dtype }, body: () => T): T {
-  if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', kindOf(options));
+  checkOptions(options);
   checkBody(body);
   const device = options.device ?? 'cpu';
   const before = native(() => addon.setAutocast(device, dtypeCode(options.dtype)));
   try {
-    return body();
+    return done(body());
   } finally {
     addon.setAutocast(device, before);
   }
@@ -57,4 +62,15 @@ export function autocast<T>(options: { device?: Device; dtype: Dtype }, body: ()
 /** Runs `body` with matrix products in float32, also inside {@link autocast}; without autocast nothing changes but for half precision. */
 export function inFloat32<T>(device: Device, body: () => T): T {
   return autocast({ device, dtype: 'float32' }, body);
+}
+
+/** Runs `body` without autocast, also inside {@link autocast}: every product in the number format of its tensors. */
+export function withoutAutocast<T>(device: Device, body: () => T): T {
+  checkBody(body);
+  const before = native(() => addon.setAutocast(device, null));
+  try {
+    return done(body());
+  } finally {
+    if (before !== null) addon.setAutocast(device, before);
+  }
 }
