@@ -1,3 +1,4 @@
+export type { CaptionInputs } from './blip2/captions.ts';
 export {
   type Blip2Config,
   type Blip2ConfigOptions,
@@ -15,6 +16,7 @@ export {
 export type { Language, LanguageConfig, LanguageInputs, LanguagePass } from './blip2/language/kind.ts';
 export type { LanguageModel, TextConfig } from './blip2/language/kinds.ts';
 export { type LoadLavisOptions, loadLavis, type SaveLavisOptions, saveLavis } from './blip2/lavis.ts';
+export type { MatchImages, MatchOptions } from './blip2/matching.ts';
 export { Blip2ForConditionalGeneration, type Blip2Inputs, type Blip2Output } from './blip2/model.ts';
 export { type PresetName, preset, presetNames } from './blip2/presets.ts';
 export {
@@ -23,15 +25,16 @@ export {
   parsePretrainingConfig,
   pretrainingConfigToJson,
 } from './blip2/pretraining.ts';
-export { Blip2ForImageTextRetrieval, type MatchImages, type RetrievalInputs, type RetrievalOutput } from './blip2/retrieval.ts';
+export { Blip2ForImageTextRetrieval, type RetrievalInputs, type RetrievalOutput } from './blip2/retrieval.ts';
 export { type LoadTowerOptions, loadVisionTower, readVisionTowerConfig, type VisionTowerConfig } from './blip2/tower.ts';
 export { initFromStage1, loadTrainedParts } from './blip2/trained-parts.ts';
 export type { LoadOptions, SavePretrainedOptions } from './checkpoint.ts';
 export { type OptConfig, optConfigToJson, parseOptConfig } from './opt/config.ts';
 export { OptForCausalLM } from './opt/model.ts';
-export type { KeyValue } from './qformer/attention.ts';
+export type { KeyValue, KeyValueSlot } from './qformer/attention.ts';
 export { bertQFormerConfig, initFromBert } from './qformer/bert.ts';
 export { parseQFormerConfig, type QFormerConfig } from './qformer/config.ts';
+export { QFormerDecoding, type QFormerWriter } from './qformer/decode.ts';
 export { QFormerEmbeddings } from './qformer/embeddings.ts';
 export { QFormerLmHead } from './qformer/lm-head.ts';
 export { captionMask, contrastMask, matchingMask, unifiedMask } from './qformer/masks.ts';

@@ -1,12 +1,19 @@
 // B pictures, Q queries a picture, N image tokens, W width of the picture's features, D width of the Q-Former, E of the features compared.
+import type { Generated, GenerateOptions } from '../../generate/index.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { initNormal, LayerNorm, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
-import { cat, inFloat32, layerNorm, linear, noGrad, scope, type Tensor } from '../../tensor/index.ts';
+import { scope, type Tensor } from '../../tensor/index.ts';
 import { Fields, type JsonObject } from '../fields.ts';
 import { parseQFormerConfig, type QFormerConfig, qFormerConfigToJson } from '../qformer/config.ts';
 import { QFormerEmbeddings } from '../qformer/embeddings.ts';
 import { QFormerLmHead } from '../qformer/lm-head.ts';
 import { type CrossKeyValues, QFormerModel } from '../qformer/model.ts';
+import { type CaptionInputs, generateCaptions } from './captions.ts';
+import { imageKeyValues } from './image-key-values.ts';
+import { imageFeatures, type MatchImages, type MatchOptions, matchingLogits, textFeatures } from './matching.ts';
+
+/** BERT's `[SEP]`. */
+const SEP = 102;
 
 /** The shape of what BLIP-2's first stage trains. */
 export interface PretrainingConfig {
@@ -19,8 +26,10 @@ export interface PretrainingConfig {
   readonly initialTemperature: number;
   /** Eps of the LayerNorm over the picture's features (LAVIS 1e-5, Hugging Face 1e-6); null where they come normalised. */
   readonly visionLayerNormEps: number | null;
-  /** The token that text to be written begins with. */
+  /** The token that text to be written begins with, `[DEC]`. */
   readonly decoderTokenId: number;
+  /** The token that ends it, `[SEP]`; null where nothing does. */
+  readonly eosTokenId: number | null;
   /** Standard deviation of new weights. */
   readonly initializerRange: number;
 }
@@ -39,6 +48,10 @@ export function parsePretrainingConfig(json: unknown): PretrainingConfig {
   if (decoderTokenId >= qformerConfig.vocabSize) {
     fields.refuse('decoder_token_id', `an id below qformer_config.vocab_size (${qformerConfig.vocabSize})`);
   }
+  const eosTokenId = fields.id('eos_token_id', qformerConfig.vocabSize > SEP ? SEP : null);
+  if (eosTokenId !== null && eosTokenId >= qformerConfig.vocabSize) {
+    fields.refuse('eos_token_id', `an id below qformer_config.vocab_size (${qformerConfig.vocabSize})`);
+  }
   return {
     qformerConfig,
     numQueryTokens: fields.size('num_query_tokens', 32),
@@ -46,6 +59,7 @@ export function parsePretrainingConfig(json: unknown): PretrainingConfig {
     initialTemperature: fields.positive('initial_temperature', 0.07),
     visionLayerNormEps: fields.flag('vision_layer_norm', true) ? fields.positive('vision_layer_norm_eps', 1e-5) : null,
     decoderTokenId,
+    eosTokenId,
     initializerRange: fields.scale('initializer_range', 0.02),
   };
 }
@@ -61,6 +75,7 @@ export function pretrainingConfigToJson(config: PretrainingConfig): JsonObject {
     vision_layer_norm: visionLayerNormEps !== null,
     ...(visionLayerNormEps === null ? {} : { vision_layer_norm_eps: visionLayerNormEps }),
     decoder_token_id: config.decoderTokenId,
+    eos_token_id: config.eosTokenId,
     initializer_range: config.initializerRange,
   };
 }
@@ -105,35 +120,57 @@ export class Blip2ForPretraining extends Module {
   }
 
   /**
-   * Keys and values of every cross-attention from the frozen encoder's features `[B, N, W]`, for all passes over these pictures.
-   *
-   * The LayerNorm's weight γ and bias β are folded into the projections: W·(γ∘x̂ + β) + b = (W∘γ)·x̂ + (W·β + b). The normalised features x̂
-   * need no gradient then, which spares the largest product of the backward pass. All layers' projections are one product.
+   * The queries' normalised features `[B, Q, E]` of pictures, and their frozen encoder's features `[B, N, W]`, as they were given: what
+   * {@link match} takes.
    */
-  imageKeyValues(features: Tensor): CrossKeyValues {
+  encodeImages(features: Tensor): { imageEmbeds: Tensor; lastHiddenState: Tensor } {
+    return scope(() => ({
+      imageEmbeds: imageFeatures(this, this.imageKeyValues(features)),
+      lastHiddenState: features.alias(),
+    }));
+  }
+
+  /**
+   * Normalised features of texts' tokens `[T, L, E]`, and the Q-Former's output `[T, L, D]`. The feature of a text is that of its first
+   * token, the only one with `classOnly`.
+   * @param inputIds `[T, L]` int64: `[CLS]`, text, `[SEP]`
+   * @param attentionMask of the same shape, 0 at padding; none where there is none
+   */
+  encodeTexts(
+    inputIds: Tensor,
+    attentionMask?: Tensor,
+    options: { classOnly?: boolean } = {},
+  ): { textEmbeds: Tensor; lastHiddenState: Tensor } {
+    return scope(() => textFeatures(this, inputIds, attentionMask, options));
+  }
+
+  /**
+   * The matching head's logits `[T, 2]` of pairs, index 1 for "match".
+   * @param images one picture for each text, or pictures that several texts share; keys and values ({@link imageKeyValues}) where the
+   * same are matched several times
+   * @param inputIds `[T, L]`, as for {@link encodeTexts}
+   * @throws ArgumentError where pictures and texts are not as many
+   */
+  match(images: MatchImages, inputIds: Tensor, attentionMask?: Tensor, options: MatchOptions = {}): Tensor {
     return scope(() => {
-      const layers = this.qformer.encoder.layer;
-      const heads = layers.map((layer) => layer.crossattention?.attention);
-      const linears = heads.flatMap((head) => (head === undefined ? [] : [head.key, head.value]));
-      const { weight, bias } = inFloat32(features.device, () => this.#folded(linears));
-      const projected = linear(this.#normalized(features.detach()), weight, bias).chunk(linears.length, 2);
-      const next = (): Tensor => projected.shift() as Tensor;
-      return heads.map((head) => head && { key: head.split(next()).contiguous(), value: head.split(next()).contiguous() });
+      if ('sharedPictures' in images) return matchingLogits(this, images.sharedPictures, inputIds, attentionMask, options);
+      const keyValues = 'imageFeatures' in images ? this.imageKeyValues(images.imageFeatures) : images.imageKeyValues;
+      return matchingLogits(this, [{ keyValues, share: 1 }], inputIds, attentionMask, options);
     });
   }
 
-  /** x̂: without weight, bias and gradient. */
-  #normalized(features: Tensor): Tensor {
-    const x = features.to(this.queryTokens.dtype);
-    const { lnVision } = this;
-    return lnVision === undefined ? x : noGrad(() => layerNorm(x, [x.size(-1)], null, null, lnVision.eps));
+  /**
+   * Writes captions, as image-grounded text generation has learned to: `[DEC]`, then tokens up to `[SEP]`. By default as LAVIS does
+   * it: 3 beams, 10 to 30 tokens with `[DEC]` and `[SEP]` counted. Sampling has no beams unless told.
+   * @returns ids `[B·numReturnSequences, L]` that begin with `[DEC]`; a tokenizer that skips special tokens makes text of them
+   * @throws ArgumentError that names the wrong input or option; the signal's reason once that is aborted
+   */
+  async generate(inputs: CaptionInputs, options: GenerateOptions = {}): Promise<Generated> {
+    return generateCaptions(this, inputs, options);
   }
 
-  #folded(linears: readonly Linear[]): { weight: Tensor; bias: Tensor } {
-    const weight = cat(linears.map((part) => part.weight));
-    const bias = cat(linears.map((part) => part.bias as Tensor));
-    const { weight: gamma, bias: beta } = this.lnVision ?? {};
-    if (gamma == null || beta == null) return { weight, bias };
-    return { weight: weight.mul(gamma), bias: bias.add(weight.matmul(beta)) };
+  /** Keys and values of every cross-attention from the frozen encoder's features `[B, N, W]`, for all passes over these pictures. */
+  imageKeyValues(features: Tensor): CrossKeyValues {
+    return imageKeyValues(this, features);
   }
 }

@@ -1,7 +1,7 @@
 // B pictures, T texts, Q queries a picture, N image tokens, L length of a text, D width of the Q-Former, E of the features compared.
 import { ArgumentError } from '../../native/errors.ts';
 import { building, initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
-import { normalize, scope, type Tensor } from '../../tensor/index.ts';
+import { scope, type Tensor } from '../../tensor/index.ts';
 import {
   checkLoadDtype,
   type LoadOptions,
@@ -12,10 +12,11 @@ import {
   saveCheckpoint,
 } from '../checkpoint.ts';
 import { QFormerEmbeddings } from '../qformer/embeddings.ts';
-import { contrastMask, matchingMask } from '../qformer/masks.ts';
+import { matchingMask } from '../qformer/masks.ts';
 import { type CrossKeyValues, QFormerModel } from '../qformer/model.ts';
 import { VisionModel } from '../vision/eva/model.ts';
 import { type Blip2Config, blip2ConfigToJson, parseBlip2Config } from './config.ts';
+import { imageFeatures, type MatchImages, type MatchOptions, matchingLogits, textFeatures } from './matching.ts';
 import { retrievalRules } from './weights.ts';
 
 /** What {@link Blip2ForImageTextRetrieval.forward} works on. */
@@ -41,9 +42,6 @@ export interface RetrievalOutput {
   /** ITM: the Q-Former's output `[B, Q + L, D]`. ITC: the texts' normalised features `[T, E]`. */
   textEmbeds: Tensor;
 }
-
-/** Pictures for {@link Blip2ForImageTextRetrieval.match}: the tower's features `[B, N, vision width]`, or their keys and values. */
-export type MatchImages = { imageFeatures: Tensor } | { imageKeyValues: CrossKeyValues };
 
 /**
  * BLIP-2 that compares pictures and text (§3.1: image-text contrast and matching). A state dict is a Hugging Face checkpoint of the class
@@ -108,7 +106,7 @@ export class Blip2ForImageTextRetrieval extends Module {
     return scope(() => {
       if (inputs.useImageTextMatchingHead) {
         const { lastHiddenState: imageEmbeds } = this.visionModel.forward(pixelValues);
-        const { logits, hidden } = this.#match({ imageFeatures: imageEmbeds }, inputIds, attentionMask);
+        const { logits, hidden } = this.#matched(imageEmbeds, inputIds, attentionMask);
         return { logitsPerImage: logits, logitsPerText: logits.transpose(0, 1), imageEmbeds, textEmbeds: hidden };
       }
       const { imageEmbeds } = this.encodeImages(pixelValues);
@@ -125,13 +123,13 @@ export class Blip2ForImageTextRetrieval extends Module {
   ): { imageEmbeds: Tensor; lastHiddenState: Tensor } {
     return scope(() => {
       const { lastHiddenState } = this.visionModel.forward(pixelValues, options);
-      const queries = this.qformer.forward({
-        queryEmbeds: this.queryTokens,
-        encoderHiddenStates: lastHiddenState,
-      }).lastHiddenState;
-      const features = this.visionProjection.forward(queries.to(this.visionProjection.weight.dtype));
-      return { imageEmbeds: normalize(features), lastHiddenState };
+      return { imageEmbeds: imageFeatures(this, this.imageKeyValues(lastHiddenState)), lastHiddenState };
     });
+  }
+
+  /** Keys and values of every cross-attention from the tower's features `[B, N, vision width]`, for all passes over these pictures. */
+  imageKeyValues(features: Tensor): CrossKeyValues {
+    return scope(() => this.qformer.crossKeyValues(features));
   }
 
   /**
@@ -143,32 +141,30 @@ export class Blip2ForImageTextRetrieval extends Module {
     attentionMask?: Tensor,
     options: { classOnly?: boolean } = {},
   ): { textEmbeds: Tensor; lastHiddenState: Tensor } {
-    return scope(() => {
-      const { lastHiddenState } = this.qformer.forward({
-        textEmbeds: this.embeddings.forward(inputIds),
-        attentionMask: attentionMask === undefined ? null : contrastMask(attentionMask),
-      });
-      const tokens = options.classOnly ? lastHiddenState.narrow(1, 0, 1) : lastHiddenState;
-      const features = this.textProjection.forward(tokens.to(this.textProjection.weight.dtype));
-      return { textEmbeds: normalize(features), lastHiddenState };
-    });
+    return scope(() => textFeatures(this, inputIds, attentionMask, options));
   }
 
   /**
-   * The matching head's logits `[B, 2]` of pairs, index 1 for "match". The ids `[B, L]` carry no image tokens.
-   * @param images one picture for each text; keys and values (`qformer.crossKeyValues`) where the same are matched several times
+   * The matching head's logits `[T, 2]` of pairs, index 1 for "match". The ids `[T, L]` carry no image tokens.
+   * @param images one picture for each text, or pictures that several texts share; keys and values ({@link imageKeyValues}) where the
+   * same are matched several times
+   * @throws ArgumentError where pictures and texts are not as many
    */
-  match(images: MatchImages, inputIds: Tensor, attentionMask?: Tensor): Tensor {
-    return scope(() => this.#match(images, inputIds, attentionMask).logits);
+  match(images: MatchImages, inputIds: Tensor, attentionMask?: Tensor, options: MatchOptions = {}): Tensor {
+    return scope(() => {
+      if ('sharedPictures' in images) return matchingLogits(this, images.sharedPictures, inputIds, attentionMask, options);
+      const keyValues = 'imageFeatures' in images ? this.imageKeyValues(images.imageFeatures) : images.imageKeyValues;
+      return matchingLogits(this, [{ keyValues, share: 1 }], inputIds, attentionMask, options);
+    });
   }
 
-  #match(images: MatchImages, inputIds: Tensor, attentionMask: Tensor | undefined): { logits: Tensor; hidden: Tensor } {
+  /** Matches a picture with each text, and keeps the hidden states of queries and text. */
+  #matched(pictures: Tensor, inputIds: Tensor, attentionMask: Tensor | undefined): { logits: Tensor; hidden: Tensor } {
     const queries = this.queryTokens.size(1);
-    const pictures = 'imageFeatures' in images ? images.imageFeatures : images.imageKeyValues[0]?.key;
-    if (pictures?.size(0) !== inputIds.size(0)) {
+    if (pictures.size(0) !== inputIds.size(0)) {
       throw new ArgumentError(
         'inputIds',
-        `ids [${pictures?.size(0)}, L], a row for each picture`,
+        `ids [${pictures.size(0)}, L], a row for each picture`,
         `[${inputIds.shape.join(', ')}]`,
       );
     }
@@ -176,9 +172,7 @@ export class Blip2ForImageTextRetrieval extends Module {
       queryEmbeds: this.queryTokens,
       textEmbeds: this.embeddings.forward(inputIds),
       attentionMask: attentionMask === undefined ? null : matchingMask(attentionMask, queries),
-      ...('imageFeatures' in images
-        ? { encoderHiddenStates: images.imageFeatures }
-        : { encoderKeyValues: images.imageKeyValues }),
+      encoderHiddenStates: pictures,
     });
     const logits = this.itmHead.forward(hidden.narrow(1, 0, queries).to(this.itmHead.weight.dtype)).mean(1);
     return { logits, hidden };

@@ -79,6 +79,19 @@ export class QFormerAttention extends Module {
   }
 }
 
+/** Where a pass writes its keys and values, and what it then attends to: a part of a cache up to and with what is written. */
+export interface KeyValueSlot {
+  readonly write: KeyValue;
+  readonly read: KeyValue;
+}
+
+/** Writes new positions behind earlier ones, and returns all. */
+export function append({ write, read }: KeyValueSlot, own: KeyValue): KeyValue {
+  write.key.copy_(own.key);
+  write.value.copy_(own.value);
+  return read;
+}
+
 /** Earlier positions in front of new ones. */
 export function extend(past: KeyValue, next: KeyValue): KeyValue {
   return { key: cat([past.key, next.key], 2), value: cat([past.value, next.value], 2) };

@@ -1,7 +1,7 @@
 import { ArgumentError } from '../../native/errors.ts';
 import { activation, initNormal, Linear, Module } from '../../nn/index.ts';
 import { cat, scope, type Tensor } from '../../tensor/index.ts';
-import { extend, type KeyValue, merge, QFormerAttention, SublayerOutput } from './attention.ts';
+import { type KeyValue, merge, QFormerAttention, SublayerOutput } from './attention.ts';
 import type { QFormerConfig } from './config.ts';
 import { each, join, part, type Stream, select, type Wanted } from './stream.ts';
 
@@ -35,8 +35,8 @@ export interface LayerContext {
   readonly image?: Tensor | undefined;
   /** Together they serve every row, in order. */
   readonly pictures?: readonly SharedKeyValue[] | undefined;
-  /** Keys and values of the self-attention at earlier positions. */
-  readonly past?: KeyValue | undefined;
+  /** Puts the self-attention's keys and values at earlier positions in front of the pass's own. */
+  readonly extend?: ((own: KeyValue) => KeyValue) | undefined;
   /** Whether to return the self-attention's keys and values. */
   readonly cache: boolean;
   readonly wanted: Wanted;
@@ -72,7 +72,7 @@ export class QFormerLayer extends Module {
       const project = (from: Stream, kind: 'query' | 'key' | 'value'): Tensor =>
         heads.split(join(each(from, (x) => heads[kind].forward(x))));
       const own = { key: project(stream, 'key'), value: project(stream, 'value') };
-      const keyValue = context.past === undefined ? own : extend(context.past, own);
+      const keyValue = context.extend === undefined ? own : context.extend(own);
       const asking = select(stream, context.wanted);
       const query = project(asking, 'query');
       const mixed = part(heads.attend(query, keyValue, rowsOf(context.mask, query.size(2))), asking);

@@ -2,13 +2,13 @@
 import { ArgumentError } from '../../native/errors.ts';
 import { additiveMask, Dropout, LayerNorm, Module } from '../../nn/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
-import type { KeyValue } from './attention.ts';
+import { append, extend, type KeyValue, type KeyValueSlot } from './attention.ts';
 import type { QFormerConfig } from './config.ts';
 import { QFormerLayer, type SharedKeyValue } from './layer.ts';
 import type { Packing } from './packing.ts';
 import { join, type Stream, type Wanted } from './stream.ts';
 
-export type { KeyValue } from './attention.ts';
+export type { KeyValue, KeyValueSlot } from './attention.ts';
 
 /** Keys and values of the picture, one entry a layer; undefined in layers without cross-attention. */
 export type CrossKeyValues = readonly (KeyValue | undefined)[];
@@ -37,6 +37,8 @@ export interface QFormerInputs {
   sharedPictures?: readonly SharedPictures[] | undefined;
   /** What an earlier pass with `cache` returned: the positions before these. */
   pastKeyValues?: readonly KeyValue[] | undefined;
+  /** Instead of them, one place a layer in a cache that has them already. */
+  slots?: readonly KeyValueSlot[] | undefined;
   /** Returns each layer's self-attention keys and values, those of earlier positions included. */
   cache?: boolean;
   /** What the last layer has to compute: all (unless told), the queries alone, or each row's first position. */
@@ -105,7 +107,7 @@ export class QFormerModel extends Module {
 
   /** The same, queries and text apart, and text packed as it came. */
   encode(inputs: QFormerInputs): QFormerStreams {
-    const { encoderKeyValues, pastKeyValues, cache = false, wanted = 'all' } = inputs;
+    const { encoderKeyValues, cache = false, wanted = 'all' } = inputs;
     const { dtype } = this.layernorm.weight as Tensor;
     const mask = inputs.attentionMask == null ? null : additiveMask(inputs.attentionMask, dtype); // for all layers at once
     const shared = inputs.sharedPictures ?? (encoderKeyValues && [{ keyValues: encoderKeyValues, share: 1 }]);
@@ -118,7 +120,7 @@ export class QFormerModel extends Module {
         mask,
         image,
         pictures: shared && picturesOf(shared, i),
-        past: pastKeyValues?.[i],
+        extend: extension(inputs, i),
         cache,
         wanted: i === last ? wanted : 'all',
       });
@@ -150,6 +152,14 @@ export class QFormerModel extends Module {
       packing: packing ?? null,
     };
   }
+}
+
+/** How one layer gets at the positions before the pass's own. */
+function extension({ pastKeyValues, slots }: QFormerInputs, layer: number): ((own: KeyValue) => KeyValue) | undefined {
+  const slot = slots?.[layer];
+  if (slot !== undefined) return (own) => append(slot, own);
+  const past = pastKeyValues?.[layer];
+  return past && ((own) => extend(past, own));
 }
 
 /** What one layer attends to; undefined in a layer without cross-attention. */
