@@ -1,0 +1,73 @@
+import type { Concept } from '../emoji/concepts.ts';
+import { pick, type Random, shuffled } from '../emoji/random.ts';
+import { anything, caption, type Description } from '../emoji/scene.ts';
+import { holds, type Pair } from '../emoji/splits.ts';
+import { ask, questionKinds } from './questions.ts';
+
+/** What captions are asked for with (the paper's prompt), and what a question ends with (the paper's, for each kind of model). */
+export const CAPTION_PROMPT = 'a photo of';
+export const answerMarks = { opt: 'answer:', t5: 'short answer:' } as const;
+
+/** A piece of text, and whether the model is to learn to say it. */
+export interface Piece {
+  readonly text: string;
+  readonly said: boolean;
+}
+
+/** A description of a scene, and then what is said about it. */
+export interface Lesson {
+  readonly description: readonly string[];
+  readonly pieces: readonly Piece[];
+}
+
+/** A scene in words; pairs that are kept from all training are in no text, either. */
+export function imagine(concepts: readonly Concept[], unseen: readonly Pair[], random: Random): Description {
+  for (;;) {
+    const scene = { ...anything(random), concept: pick(random, concepts).word };
+    if (!holds(unseen, scene)) return scene;
+  }
+}
+
+/** A scene with a pair that is kept from all training. */
+export function anyHeldOut({ concept, what }: Pair, random: Random): Description {
+  return { ...anything(random), ...what, concept: concept.word };
+}
+
+/** A lesson about a scene: a caption, perhaps with its first words given, or one to three questions with their answers. */
+export function lesson(scene: Description, concepts: readonly Concept[], random: Random): Lesson {
+  const pieces = random() < 0.35 ? captionPieces(scene, random) : questionPieces(scene, concepts, random);
+  return { description: describe(scene, random), pieces };
+}
+
+/** A caption's words, or just the facts, in any order. */
+export function describe(scene: Description, random: Random): string[] {
+  const words = caption(scene).split(' ');
+  if (random() < 0.4) return words;
+  const { size, concept, place, colour } = scene;
+  const facts = shuffled(random, [[size], [concept], place.split(' '), [colour, ...(random() < 0.5 ? ['background'] : [])]]);
+  return random() < 0.5 ? facts.flatMap((fact) => [...fact, ',']).slice(0, -1) : facts.flat();
+}
+
+function captionPieces(scene: Description, random: Random): Piece[] {
+  const words = caption(scene).split(' ');
+  const given = random() < 0.5 ? 0 : Math.floor(random() * words.length);
+  return [
+    { text: [CAPTION_PROMPT, ...words.slice(0, given)].join(' '), said: false },
+    { text: words.slice(given).join(' '), said: true },
+  ];
+}
+
+function questionPieces(scene: Description, concepts: readonly Concept[], random: Random): Piece[] {
+  const mark = pick(random, Object.values(answerMarks));
+  // What the thing is comes first: the other questions may name it.
+  const kinds = shuffled(random, questionKinds).slice(0, 1 + Math.floor(random() * 3));
+  if (random() < 0.4 && !kinds.includes('named')) kinds.unshift('named'); // to compare two words is learned last
+  kinds.sort((a, b) => Number(b === 'what') - Number(a === 'what'));
+  return kinds.flatMap((kind) => {
+    const { question, answer } = ask(kind, scene, concepts, random);
+    return [
+      { text: `question: ${question} ${mark}`, said: false },
+      { text: answer, said: true },
+    ];
+  });
+}
