@@ -1,11 +1,7 @@
+export type { CaptionedBatch, CaptionTokenizer } from './captioned-batch.ts';
 export type { DeepPartial } from './fields.ts';
-export {
-  type Stage1Recipe,
-  type Stage1RecipeOptions,
-  stage1,
-  stage1WithoutItg,
-  type VisionName,
-  type VisionRecipe,
-} from './stage1.ts';
-export { type CaptionedBatch, type CaptionTokenizer, Stage1Objective, type Stage1Parts } from './stage1-objective.ts';
+export { type RecipeRunOptions, recipeBatchSize, recipeTower } from './recipe-trainer.ts';
+export { type Stage1Recipe, type Stage1RecipeOptions, stage1, stage1WithoutItg } from './stage1.ts';
+export { Stage1Objective, type Stage1Parts } from './stage1-objective.ts';
 export { newStage1Model, type Stage1RunOptions, stage1BatchSize, stage1Tower, stage1Trainer } from './train-stage1.ts';
+export type { TrainingRecipe, VisionName, VisionOption, VisionRecipe } from './training-recipe.ts';

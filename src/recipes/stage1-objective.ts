@@ -1,29 +1,10 @@
 // B pairs, L longest text.
 import type { Blip2ForPretraining } from '../models/index.ts';
-import { ArgumentError } from '../native/errors.ts';
 import { type Stage1Batch, type Stage1Losses, stage1Loss } from '../objectives/index.ts';
 import { fromTypedArray, type Generator, type Tensor } from '../tensor/index.ts';
 import type { FrozenEncoder, Objective, StepLosses } from '../train/index.ts';
+import { type CaptionedBatch, type CaptionTokenizer, featuresOf } from './captioned-batch.ts';
 import type { Stage1Recipe } from './stage1.ts';
-
-/** Pairs as a loader gives them, or with features from a cache. */
-export interface CaptionedBatch {
-  readonly captions: readonly string[];
-  /** Normalised pictures `[B, 3, S, S]`, for the encoder; or else */
-  readonly pixelValues?: Tensor;
-  /** its features, before the LayerNorm that is trained, `[B, N, W]`. */
-  readonly imageFeatures?: Tensor;
-  /** `[B]` int64: equal where pictures are the same. */
-  readonly imageIds?: Tensor;
-}
-
-/** Makes token ids of captions; a `Tokenizer` does. */
-export interface CaptionTokenizer {
-  encode(
-    captions: readonly string[],
-    options: { padding: 'longest'; truncation: true; maxLength: number },
-  ): { readonly inputIds: readonly (readonly number[])[]; readonly attentionMask: readonly (readonly number[])[] };
-}
 
 /** What a {@link Stage1Objective} works with. */
 export interface Stage1Parts {
@@ -67,11 +48,9 @@ export class Stage1Objective implements Objective<CaptionedBatch, Stage1Batch> {
     const { encoder, model } = this.#parts;
     const { device } = model.queryTokens;
     const { inputIds, lengths } = this.#textsOf(batch);
-    const features = batch.imageFeatures ?? (batch.pixelValues && encoder?.encode(batch.pixelValues));
-    if (features === undefined) throw new ArgumentError('batch', 'imageFeatures, or pixelValues and an encoder', 'neither');
     const ids = BigInt64Array.from(inputIds.flat(), BigInt);
     return {
-      imageFeatures: features.to({ device }),
+      imageFeatures: featuresOf(batch, encoder, device),
       inputIds: fromTypedArray(ids, [lengths.length, inputIds[0]?.length ?? 0], { device }),
       lengths,
       ...(batch.imageIds === undefined ? {} : { imageIds: batch.imageIds.to({ device }) }),
