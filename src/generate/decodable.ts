@@ -31,3 +31,9 @@ export interface Decodable {
   /** Frees the caches. Doing it twice is harmless. */
   dispose(): void;
 }
+
+/** What can go back to its prompt, to go on from there with other tokens. */
+export interface Rewindable extends Decodable {
+  /** Forgets the steps. Only where every one had null for parents. */
+  rewind(): void;
+}

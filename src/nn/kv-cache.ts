@@ -92,6 +92,11 @@ export class KeyValueCache {
     };
   }
 
+  /** Forgets all but the prompt. Only where every continuation went on from itself. */
+  rewind(): void {
+    this.length = this.#options.prompt;
+  }
+
   dispose(): void {
     this.#keys.dispose();
     this.#values.dispose();

@@ -1,9 +1,12 @@
 import {
+  type Continuations,
   type DecidedToken,
-  type Decodable,
   type Generated,
   type GenerateOptions,
   generate,
+  type Rewindable,
+  type ScoreOptions,
+  scoreContinuations,
   streamTokens,
 } from '../../generate/index.ts';
 import { ArgumentError } from '../../native/errors.ts';
@@ -12,8 +15,10 @@ import type { Blip2ForConditionalGeneration } from './model.ts';
 
 /** What text is generated from. B pictures, Q queries a picture, P prompt length. */
 export interface GenerateInputs {
-  /** Normalised pictures `[B, 3, H, W]`. */
-  pixelValues: Tensor;
+  /** Normalised pictures `[B, 3, H, W]`; needed unless `languageModelInputs` are given. */
+  pixelValues?: Tensor | undefined;
+  /** What `encodeImages` made of the pictures, `[B, Q, E]`, so that they are encoded once for several texts. */
+  languageModelInputs?: Tensor | undefined;
   /**
    * `[B, P]`: Q image tokens in each row, then the prompt, padded on the left for OPT and on the right for T5. Image tokens and the
    * configuration's first token (BOS) unless given.
@@ -26,7 +31,7 @@ export interface GenerateInputs {
 }
 
 interface Prepared {
-  decoding: Decodable;
+  decoding: Rewindable;
   /** What the result starts with. */
   inputIds: Tensor;
   options: GenerateOptions;
@@ -38,8 +43,7 @@ function prepare(model: Blip2ForConditionalGeneration, inputs: GenerateInputs, o
   return inferenceMode(() =>
     scope(() => {
       const { textConfig } = model.config;
-      const { pixelValues, interpolatePosEncoding } = inputs;
-      const projected = model.encodeImages(pixelValues, { interpolatePosEncoding });
+      const projected = projectedQueries(model, inputs);
       const bosTokenId = options.bosTokenId ?? textConfig.bosTokenId;
       const inputIds = inputs.inputIds?.alias() ?? imagePrompt(model, projected, bosTokenId);
       const embedded = model.embedPrompt(inputIds, projected);
@@ -48,6 +52,17 @@ function prepare(model: Blip2ForConditionalGeneration, inputs: GenerateInputs, o
       return { decoding, inputIds: keep(model.language.start(inputIds)), options: { ...options, eosTokenId, padTokenId } };
     }),
   );
+}
+
+/** The queries as the language model reads them, `[B, Q, E]`. */
+function projectedQueries(
+  model: Blip2ForConditionalGeneration,
+  { pixelValues, languageModelInputs, interpolatePosEncoding }: GenerateInputs,
+): Tensor {
+  if (languageModelInputs !== undefined) return languageModelInputs;
+  if (pixelValues === undefined)
+    throw new ArgumentError('pixelValues', 'pictures, or languageModelInputs made of them', 'neither');
+  return model.encodeImages(pixelValues, { interpolatePosEncoding });
 }
 
 /** A row of Q image tokens and the first token for each picture. */
@@ -85,4 +100,17 @@ export async function* streamText(
   } finally {
     prepared.inputIds.dispose();
   }
+}
+
+/** See {@link Blip2ForConditionalGeneration.score}. */
+export async function scoreText(
+  model: Blip2ForConditionalGeneration,
+  inputs: GenerateInputs,
+  continuations: Continuations,
+  options: ScoreOptions,
+): Promise<number[][]> {
+  const { signal } = options;
+  const prepared = prepare(model, inputs, { signal });
+  prepared.inputIds.dispose();
+  return scoreContinuations(prepared.decoding, continuations, options);
 }

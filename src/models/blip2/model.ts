@@ -1,6 +1,6 @@
 // B batch, Q queries a picture, N image tokens, L length of the ids, D width of the Q-Former, E of the language model, V vocabulary.
 
-import type { DecidedToken, Generated, GenerateOptions } from '../../generate/index.ts';
+import type { Continuations, DecidedToken, Generated, GenerateOptions, ScoreOptions } from '../../generate/index.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { building, initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { crossEntropy, scope, type Tensor } from '../../tensor/index.ts';
@@ -16,7 +16,7 @@ import {
 import { QFormerModel } from '../qformer/model.ts';
 import { VisionModel } from '../vision/eva/model.ts';
 import { type Blip2Config, blip2ConfigToJson, parseBlip2Config } from './config.ts';
-import { type GenerateInputs, generateText, streamText } from './generate.ts';
+import { type GenerateInputs, generateText, scoreText, streamText } from './generate.ts';
 import type { Language } from './language/kind.ts';
 import { type LanguageModel, languageKind } from './language/kinds.ts';
 import { generationConfigJson, generationRules, withOutputTable } from './weights.ts';
@@ -199,6 +199,16 @@ export class Blip2ForConditionalGeneration extends Module {
   /** The same, token by token; not for beams. Yields what each step decided; returns what {@link generate} gives. */
   stream(inputs: GenerateInputs, options: GenerateOptions = {}): AsyncGenerator<readonly DecidedToken[], Generated, void> {
     return streamText(this, inputs, options);
+  }
+
+  /**
+   * Log-likelihoods of given texts about pictures, `[picture][text]`: what the model thinks of each as the continuation of the prompt (T5: as what
+   * it writes). Pictures and prompts go through the model once, whatever the number of texts.
+   * @param continuations token ids of the texts, as `generate` would give them after the prompt; an end token counts only where it is among them
+   * @throws ArgumentError that names the wrong input
+   */
+  score(inputs: GenerateInputs, continuations: Continuations, options: ScoreOptions = {}): Promise<number[][]> {
+    return scoreText(this, inputs, continuations, options);
   }
 
   #imageFeatures(pixelValues: Tensor, interpolatePosEncoding = false): ImageFeatures {

@@ -1,11 +1,11 @@
-import type { Decodable } from '../../generate/decodable.ts';
+import type { Rewindable } from '../../generate/decodable.ts';
 import { KeyValueCache } from '../../nn/index.ts';
 import { keep, ones, type Tensor } from '../../tensor/index.ts';
 import type { OptForCausalLM } from './model.ts';
 import { causalMask, positionsOf } from './positions.ts';
 
 /** Decodes with OPT from an embedded prompt; the continuations of a prompt share its cached keys and values. */
-export class OptDecoding implements Decodable {
+export class OptDecoding implements Rewindable {
   readonly batch: number;
   readonly room: number;
   readonly #model: OptForCausalLM;
@@ -14,6 +14,7 @@ export class OptDecoding implements Decodable {
   #cache: KeyValueCache | null = null;
   /** Position of the next token, `[B, 1]`. */
   #next: Tensor | null = null;
+  #steps = 0;
 
   /**
    * @param prompt `[B, P, E]`
@@ -76,7 +77,14 @@ export class OptDecoding implements Decodable {
       }),
     });
     next.add_(1);
+    this.#steps++;
     return this.#model.project(hidden);
+  }
+
+  rewind(): void {
+    this.#cache?.rewind();
+    this.#next?.sub_(this.#steps);
+    this.#steps = 0;
   }
 
   dispose(): void {

@@ -1,4 +1,4 @@
-import type { Decodable } from '../../generate/decodable.ts';
+import type { Rewindable } from '../../generate/decodable.ts';
 import { KeyValueCache } from '../../nn/index.ts';
 import { full, keep, scope, type Tensor } from '../../tensor/index.ts';
 import type { CrossContext, SelfContext, T5ForConditionalGeneration } from './model.ts';
@@ -8,7 +8,7 @@ import { paddingMask } from './positions.ts';
  * Decodes with T5 from an embedded encoder input. The encoder and the cross-attentions' keys and values are run once, whatever the number of
  * continuations, which also share the start token.
  */
-export class T5Decoding implements Decodable {
+export class T5Decoding implements Rewindable {
   readonly batch: number;
   /** Relative positions end nowhere. */
   readonly room = Number.POSITIVE_INFINITY;
@@ -92,6 +92,11 @@ export class T5Decoding implements Decodable {
       read: { keys: keys[i] as Tensor, values: values[i] as Tensor },
     }));
     return this.#model.project(hidden);
+  }
+
+  rewind(): void {
+    this.#cache?.rewind();
+    this.#steps = 0;
   }
 
   /** Tokens `[B, L]` → decoder outputs `[B, L, D]`. */

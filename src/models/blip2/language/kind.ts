@@ -1,5 +1,5 @@
 // B batch, L length of the embedded input, T length of the labels, E width of the language model, V vocabulary.
-import type { Decodable } from '../../../generate/decodable.ts';
+import type { Rewindable } from '../../../generate/index.ts';
 import type { Module } from '../../../nn/index.ts';
 import type { Tensor } from '../../../tensor/index.ts';
 import type { JsonObject } from '../../fields.ts';
@@ -51,7 +51,7 @@ export interface Language {
    * Decoding of an embedded prompt `[B, L, E]`.
    * @param attentionMask `[B, L]`, 0 for padding; null: none
    */
-  decoding(embedded: Tensor, attentionMask: Tensor | null): Decodable;
+  decoding(embedded: Tensor, attentionMask: Tensor | null): Rewindable;
   /** The ids that decoding's results start with, as the prompt's `[B, L]` may or may not be among them. */
   start(inputIds: Tensor): Tensor;
 }
