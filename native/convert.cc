@@ -134,10 +134,11 @@ std::string ToString(napi_env env, napi_value value, const char* argument) {
   throw ArgumentError(argument, "a string", Describe(env, value));
 }
 
-int32_t ToHandle(napi_env env, napi_value value, const char* argument) {
+int32_t ToHandle(napi_env env, napi_value value, const char* argument, const char* expected) {
   int32_t handle = 0;
   if (napi_get_value_int32(env, value, &handle) == napi_ok) return handle;
-  throw ArgumentError(argument, "a tensor", Describe(env, value));
+  // TypeScript passes on an object's handle, which anything else has not.
+  throw ArgumentError(argument, expected, IsNullish(env, value) ? "nothing, or something that is none" : Describe(env, value));
 }
 
 at::Scalar ToScalar(napi_env env, napi_value value, const char* argument) {

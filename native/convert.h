@@ -21,7 +21,7 @@ int64_t ToInt64(napi_env env, napi_value value, const char* argument);
 double ToDouble(napi_env env, napi_value value, const char* argument);
 bool ToBool(napi_env env, napi_value value, const char* argument);
 std::string ToString(napi_env env, napi_value value, const char* argument);
-int32_t ToHandle(napi_env env, napi_value value, const char* argument);
+int32_t ToHandle(napi_env env, napi_value value, const char* argument, const char* expected = "a tensor");
 at::Scalar ToScalar(napi_env env, napi_value value, const char* argument);
 /// A dtype's number, or its name ("float32").
 c10::ScalarType ToScalarType(napi_env env, napi_value value, const char* argument);

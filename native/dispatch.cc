@@ -81,7 +81,7 @@ c10::IValue Box(const Given& given, size_t i) {
     case Kind::kDevice:
       return ToDevice(env, value, name);
     case Kind::kGenerator:
-      return given.environment.generators.Get(ToHandle(env, value, name), name);
+      return given.environment.generators.Get(ToHandle(env, value, name, "a generator"), name);
     case Kind::kTensorList:
       return ToList<at::Tensor>(given, i, "an array of tensors", [&](napi_value element) { return given.TensorIn(element, i); });
     case Kind::kOptionalTensorList:

@@ -43,9 +43,7 @@ struct Given {
 
   at::Tensor& Tensor(size_t i) const { return TensorIn(values[i], i); }
   at::Tensor& TensorIn(napi_value value, size_t i) const {
-    int32_t handle = 0;
-    if (napi_get_value_int32(env(), value, &handle) == napi_ok) return environment.tensors.Get(handle, name(i));
-    throw ArgumentError(name(i), "a tensor", Describe(env(), value));
+    return environment.tensors.Get(ToHandle(env(), value, name(i)), name(i));
   }
 
   /// An `int[]`: an array, the rest of the arguments, or one integer where the schema gives a length.

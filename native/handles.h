@@ -19,63 +19,69 @@
 
 namespace blip2 {
 
+// Each table counts from a number of its own, so that what is no handle of it (a generator where a tensor is wanted, a stray
+// number) is told from one that has been freed.
 template <typename T>
 class SlotTable {
  public:
-  explicit SlotTable(const char* kind) : kind_(kind) {
-    slots_.emplace_back();  // slot 0: freed
-    used_.push_back(false);
-  }
+  SlotTable(const char* kind, int32_t first) : kind_(kind), first_(first) {}
 
   int32_t Put(T value) {
     ++live_;
     if (!free_.empty()) {
       const int32_t handle = free_.back();
       free_.pop_back();
-      slots_[handle] = std::move(value);
-      used_[handle] = true;
+      slots_[handle - first_] = std::move(value);
+      used_[handle - first_] = true;
       return handle;
     }
     slots_.push_back(std::move(value));
     used_.push_back(true);
-    return static_cast<int32_t>(slots_.size() - 1);
+    return static_cast<int32_t>(slots_.size() - 1) + first_;
   }
 
   T& Get(int32_t handle, const char* argument) {
-    if (handle <= 0 || static_cast<size_t>(handle) >= slots_.size() || !used_[handle]) {
-      throw ArgumentError(argument, std::string("a live ") + kind_,
-                          std::string("one that has been freed (disposed of, or left behind by its scope)"), "ERR_FREED");
-    }
-    return slots_[handle];
+    if (!IsLive(handle)) ThrowNotLive(handle, argument);
+    return slots_[handle - first_];
   }
 
   /// Empties the slot and returns what was in it; a handle that is not live is let pass, so that freeing twice is harmless.
   T Take(int32_t handle) {
-    if (handle <= 0 || static_cast<size_t>(handle) >= slots_.size() || !used_[handle]) return T();
+    if (!IsLive(handle)) return T();
     --live_;
-    used_[handle] = false;
+    used_[handle - first_] = false;
     free_.push_back(handle);
-    return std::move(slots_[handle]);
+    return std::move(slots_[handle - first_]);
   }
 
   size_t live() const { return live_; }
 
   template <typename Visit>
   void ForEach(Visit&& visit) const {
-    for (size_t i = 1; i < slots_.size(); ++i) {
+    for (size_t i = 0; i < slots_.size(); ++i) {
       if (used_[i]) visit(slots_[i]);
     }
   }
 
   void Clear() {
-    slots_.resize(1);
-    used_.resize(1);
+    slots_.clear();
+    used_.clear();
     free_.clear();
     live_ = 0;
   }
 
  private:
+  bool Has(int32_t handle) const { return handle >= first_ && static_cast<size_t>(handle - first_) < slots_.size(); }
+  bool IsLive(int32_t handle) const { return Has(handle) && used_[handle - first_]; }
+
+  [[noreturn]] void ThrowNotLive(int32_t handle, const char* argument) const {
+    if (handle != 0 && !Has(handle)) throw ArgumentError(argument, std::string("a ") + kind_, "something that is none");
+    throw ArgumentError(argument, std::string("a live ") + kind_,
+                        "one that has been freed (disposed of, or left behind by its scope)", "ERR_FREED");
+  }
+
   const char* kind_;
+  const int32_t first_;
   std::deque<T> slots_;  // a call holds references into it while reading its arguments may run JavaScript that makes more
   std::vector<uint8_t> used_;
   std::vector<int32_t> free_;
@@ -99,9 +105,9 @@ struct Environment {
   ~Environment();
 
   napi_env env;
-  SlotTable<at::Tensor> tensors{"tensor"};
-  SlotTable<at::Generator> generators{"generator"};
-  SlotTable<std::shared_ptr<Mapping>> mappings{"mapped file"};
+  SlotTable<at::Tensor> tensors{"tensor", 1 << 24};
+  SlotTable<at::Generator> generators{"generator", 1};
+  SlotTable<std::shared_ptr<Mapping>> mappings{"mapped file", 1};
   std::vector<std::unique_ptr<Operator>> operators;
   torch::jit::Stack stack;  // reused by every call but those made while another one reads its arguments
   bool calling = false;

@@ -1,4 +1,6 @@
 // B pairs of this process, G pairs of all processes, Q queries a picture, E width of the features compared.
+import { checkTensors } from '../tensor/base.ts';
+import { checkObject } from '../tensor/check.ts';
 import { arange, crossEntropy, scope, type Tensor } from '../tensor/index.ts';
 
 /**
@@ -6,6 +8,7 @@ import { arange, crossEntropy, scope, type Tensor } from '../tensor/index.ts';
  * the cosine where these have length 1. Queries `[P, Q, E]`, texts `[T, E]` → `[P, T]`; the gradient goes to the query that won.
  */
 export function contrastSimilarity(queries: Tensor, texts: Tensor): Tensor {
+  checkTensors({ queries, texts });
   return scope(() => {
     const [pictures, count, width] = queries.shape as readonly [number, number, number];
     const all = queries.reshape(pictures * count, width).matmul(texts.transpose(0, 1));
@@ -56,6 +59,8 @@ export function itcLoss(
   positives: Positives,
   options: { labelSmoothing?: number } = {},
 ): Tensor {
+  checkTensors({ imageToText, textToImage });
+  checkObject(positives, 'positives');
   return scope(() => {
     const { labelSmoothing = 0.1 } = options;
     const targets = positives.several ? shares(positives.mask) : positives.own;

@@ -1,4 +1,5 @@
 // B pairs of this process, G pairs of all processes.
+import { checkTensors } from '../tensor/base.ts';
 import { crossEntropy, type Generator, noGrad, rand, scope, type Tensor } from '../tensor/index.ts';
 
 /**
@@ -13,6 +14,7 @@ import { crossEntropy, type Generator, noGrad, rand, scope, type Tensor } from '
  * @returns a column for each row, `[B]` int64; it means nothing where all of a row are positives
  */
 export function drawNegatives(scores: Tensor, positives: Tensor, generator?: Generator): Tensor {
+  checkTensors({ scores, positives });
   return noGrad(() =>
     scope(() => {
       const { device } = scores;
@@ -43,6 +45,7 @@ function negative(positives: Tensor, index: Tensor): Tensor {
  * @param valid `[N]` booleans: pairs that count; all unless told. Where none does, the loss is 0.
  */
 export function itmLoss(logits: Tensor, labels: Tensor, valid?: Tensor): Tensor {
+  checkTensors({ logits, labels });
   if (valid === undefined) return crossEntropy(logits.float(), labels);
   return scope(() => {
     const counts = valid.float();

@@ -1,5 +1,6 @@
 // N tokens, H width of the hidden states, V vocabulary, C tokens of a chunk.
 import { ArgumentError } from '../native/errors.ts';
+import { checkTensors } from '../tensor/base.ts';
 import { cat, isGradEnabled, linear, noGrad, scope, type Tensor, where, zeros } from '../tensor/index.ts';
 
 /** Options of {@link linearCrossEntropy}. */
@@ -134,6 +135,7 @@ function none(rows: Tensor, counted: Tensor | null): Tensor {
 }
 
 function check(hidden: Tensor, weight: Tensor, targets: Tensor, options: LinearCrossEntropyOptions): void {
+  checkTensors({ hidden, weight, targets });
   const shown = (x: Tensor): string => `[${x.shape.join(', ')}]`;
   if (hidden.ndim !== 2) throw new ArgumentError('hidden', '[N, H]', shown(hidden));
   const [tokens, width] = hidden.shape as readonly [number, number];

@@ -1,4 +1,5 @@
 // B texts, L their length, V vocabulary, N tokens.
+import { checkTensors } from '../tensor/base.ts';
 import { crossEntropy, scope, type Tensor } from '../tensor/index.ts';
 
 /** Options of {@link tokenLoss} and {@link lmLoss}. */
@@ -16,6 +17,7 @@ export interface LmLossOptions {
  * @param targets `[N]` int64
  */
 export function tokenLoss(logits: Tensor, targets: Tensor, options: LmLossOptions = {}): Tensor {
+  checkTensors({ logits, targets });
   return scope(() => {
     const { labelSmoothing = 0.1, ignoreIndex = -100 } = options;
     const total = crossEntropy(logits.float(), targets, { labelSmoothing, ignoreIndex, reduction: 'sum' });
@@ -30,6 +32,7 @@ export function tokenLoss(logits: Tensor, targets: Tensor, options: LmLossOption
  * @param labels `[B, L]`: the text itself, `ignoreIndex` at padding
  */
 export function lmLoss(logits: Tensor, labels: Tensor, options: LmLossOptions = {}): Tensor {
+  checkTensors({ logits, labels });
   return scope(() => {
     const steps = logits.size(1) - 1;
     return tokenLoss(logits.narrow(1, 0, steps).flatten(0, 1), labels.narrow(1, 1, steps).flatten(), options);

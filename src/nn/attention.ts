@@ -1,4 +1,5 @@
 import { ArgumentError } from '../native/errors.ts';
+import { checkTensors } from '../tensor/base.ts';
 import { type Dtype, dropout as dropWeights, full, scaledDotProductAttention, type Tensor, zeros } from '../tensor/index.ts';
 
 /** Options of {@link attention}. */
@@ -23,6 +24,7 @@ export interface AttentionOptions {
  * @throws ArgumentError where both `mask` and `causal` are given
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+  checkTensors({ q, k, v });
   const { causal = false, dropout = 0, scale = q.size(-1) ** -0.5 } = options;
   if (causal && options.mask != null) throw new ArgumentError('mask', 'none together with causal', 'both');
   const mask = options.mask == null ? null : additiveMask(options.mask, q.dtype);
@@ -33,6 +35,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
 
 /** 0 where a boolean mask allows attention, −∞ elsewhere; a mask of numbers as it is. */
 export function additiveMask(mask: Tensor, dtype: Dtype): Tensor {
+  checkTensors({ mask });
   if (mask.dtype !== 'bool') return mask;
   return zeros(mask.shape, { dtype, device: mask.device }).maskedFill_(mask.logicalNot(), Number.NEGATIVE_INFINITY);
 }

@@ -1,3 +1,4 @@
+import { checkBody, checkDone, checkObject } from '../tensor/check.ts';
 import { type Device, type Dtype, empty, type Generator, noGrad, normal_, type Tensor, uniform_ } from '../tensor/index.ts';
 import { Parameter } from './parameter.ts';
 
@@ -13,10 +14,14 @@ let current: Construction = { dtype: 'float32', device: 'cpu' };
 
 /** Builds modules in `body` with the given dtype, device and random stream. */
 export function building<T>(options: Partial<Construction>, body: () => T): T {
+  checkObject(options);
+  checkBody(body);
   const before = current;
   current = { ...before, ...options };
   try {
-    return body();
+    const result = body();
+    checkDone(result);
+    return result;
   } finally {
     current = before;
   }

@@ -1,4 +1,5 @@
 import { ArgumentError, Blip2Error } from '../native/errors.ts';
+import { kindOf } from '../tensor/check.ts';
 import { type Device, type Dtype, noGrad, scope, Tensor } from '../tensor/index.ts';
 import { ModuleBuffer, Parameter } from './parameter.ts';
 
@@ -23,6 +24,11 @@ export class StateDictError extends Blip2Error {
     this.unexpected = unexpected;
     this.mismatched = mismatched;
   }
+}
+
+/** A name among the arguments would be passed over, and the whole module frozen. */
+function refuse(more: readonly unknown[], method: string): void {
+  if (more.length > 0) throw new ArgumentError('the call', `no argument of ${method}()`, kindOf(more[0]));
 }
 
 /**
@@ -95,6 +101,7 @@ export abstract class Module {
   }
 
   train(mode = true): this {
+    if (typeof mode !== 'boolean') throw new ArgumentError('mode', 'true or false', kindOf(mode));
     for (const module of this.modules()) module.training = mode;
     return this;
   }
@@ -103,14 +110,18 @@ export abstract class Module {
     return this.train(false);
   }
 
-  /** No parameter asks for gradients any more. */
-  freeze(): this {
+  /** No parameter asks for gradients any more. A part of a model is frozen by its own `freeze()`. */
+  freeze(): this;
+  freeze(...more: readonly unknown[]): this {
+    refuse(more, 'freeze');
     for (const parameter of this.parameters()) parameter.requiresGrad_(false);
     return this;
   }
 
   /** Every parameter asks for gradients again. */
-  unfreeze(): this {
+  unfreeze(): this;
+  unfreeze(...more: readonly unknown[]): this {
+    refuse(more, 'unfreeze');
     for (const parameter of this.parameters()) parameter.requiresGrad_(true);
     return this;
   }

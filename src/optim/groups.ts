@@ -1,4 +1,6 @@
 import { ArgumentError } from '../native/errors.ts';
+import { checkTensors } from '../tensor/base.ts';
+import { checkObject, kindOf } from '../tensor/check.ts';
 import type { Tensor } from '../tensor/index.ts';
 import type { ParameterGroup } from './adamw.ts';
 
@@ -18,7 +20,12 @@ export interface DecayOptions {
  * @throws ArgumentError where nothing is left
  */
 export function decayGroups(parameters: ReadonlyMap<string, Tensor>, options: DecayOptions): ParameterGroup[] {
+  if (!(parameters instanceof Map)) throw new ArgumentError('parameters', 'a Map of tensors', kindOf(parameters));
+  checkObject(options);
   const { weightDecay, decay = 'not-vectors' } = options;
+  if (decay !== 'not-vectors' && decay !== 'matrices') {
+    throw new ArgumentError('decay', '"not-vectors" or "matrices"', kindOf(decay));
+  }
   const decays = (name: string, { ndim }: Tensor): boolean =>
     !name.endsWith('.bias') && (decay === 'matrices' ? ndim >= 2 : ndim !== 1);
   const groups = [
@@ -26,6 +33,7 @@ export function decayGroups(parameters: ReadonlyMap<string, Tensor>, options: De
     { parameters: [] as Tensor[], weightDecay: 0 },
   ] as const;
   for (const [name, parameter] of parameters) {
+    checkTensors({ [name]: parameter });
     if (parameter.requiresGrad) groups[decays(name, parameter) ? 0 : 1].parameters.push(parameter);
   }
   const filled = groups.filter((group) => group.parameters.length > 0);

@@ -1,5 +1,7 @@
+import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
-import { handlesOf, wrap } from './base.ts';
+import { describe, handleOrNull, handlesOf, wrap } from './base.ts';
+import { checkObject } from './check.ts';
 import { native } from './dispatch.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -13,14 +15,20 @@ export interface GradOptions {
   createGraph?: boolean;
 }
 
-const gradHandles = (options: GradOptions): (number | null)[] | null =>
-  options.gradOutputs?.map((gradient) => (gradient === null ? null : gradient.handle)) ?? null;
+function gradHandles({ gradOutputs }: GradOptions): (number | null)[] | null {
+  if (gradOutputs === undefined || gradOutputs === null) return null;
+  if (!Array.isArray(gradOutputs)) throw new ArgumentError('gradOutputs', 'an array of tensors and nulls', describe(gradOutputs));
+  return gradOutputs.map((gradient) => handleOrNull(gradient, 'gradOutputs'));
+}
 
 /** Adds the gradients of `outputs` to the `grad` of every leaf, or of the given `inputs` only. */
 export function backward(outputs: readonly Tensor[], options: GradOptions & { inputs?: readonly Tensor[] } = {}): void {
+  checkObject(options);
   const create = options.createGraph ?? false;
-  const inputs = options.inputs === undefined ? null : handlesOf(options.inputs);
-  native(() => addon.backward(handlesOf(outputs), gradHandles(options), options.retainGraph ?? create, create, inputs));
+  const inputs = options.inputs === undefined ? null : handlesOf(options.inputs, 'inputs');
+  native(() =>
+    addon.backward(handlesOf(outputs, 'outputs'), gradHandles(options), options.retainGraph ?? create, create, inputs),
+  );
 }
 
 /** The gradients of `outputs` with respect to `inputs`; accumulates nothing. An input that has no part in them is an error. */
@@ -36,11 +44,12 @@ export function grad(
   inputs: readonly Tensor[],
   options: GradOptions & { allowUnused?: boolean } = {},
 ): (Tensor | null)[] {
+  checkObject(options);
   const create = options.createGraph ?? false;
   const grads = native(() =>
     addon.grad(
-      handlesOf(outputs),
-      handlesOf(inputs),
+      handlesOf(outputs, 'outputs'),
+      handlesOf(inputs, 'inputs'),
       gradHandles(options),
       options.retainGraph ?? create,
       create,

@@ -41,9 +41,26 @@ export function runSpread(op: number, ...values: readonly unknown[]): Tensor {
  * @internal The handles of a list of tensors. As everywhere in the operators, `?.` lets what is no tensor through to the addon, whose
  * error names the operator and the argument.
  */
-export function handlesOf(tensors: readonly TensorBase[]): number[] {
-  if (!Array.isArray(tensors)) throw new ArgumentError('tensors', 'an array of tensors', describe(tensors));
+export function handlesOf(tensors: readonly TensorBase[], argument = 'tensors'): number[] {
+  if (!Array.isArray(tensors)) throw new ArgumentError(argument, 'an array of tensors', describe(tensors));
   return tensors.map((tensor) => tensor?.handle);
+}
+
+/** @internal The handle of a tensor that may be left out; anything else would count as left out, too. */
+export function handleOrNull(tensor: TensorBase | null | undefined, argument: string): number | null {
+  if (tensor === null || tensor === undefined) return null;
+  if (!(tensor instanceof TensorBase)) throw new ArgumentError(argument, 'a tensor, or none', describe(tensor));
+  return tensor.handle;
+}
+
+/**
+ * @internal Refuses what is no tensor where a function's first step is not an operator, whose own error would do: by their names, in place
+ * of a TypeError that names none.
+ */
+export function checkTensors(tensors: { readonly [argument: string]: unknown }): void {
+  for (const [argument, tensor] of Object.entries(tensors)) {
+    if (!(tensor instanceof TensorBase)) throw new ArgumentError(argument, 'a tensor', describe(tensor));
+  }
 }
 
 /** @internal What was received, for an error message. */

@@ -73,10 +73,12 @@ export function dtypeName(code: number): Dtype {
 
 /** Bytes an element. */
 export function itemSize(dtype: Dtype): number {
+  dtypeCode(dtype);
   return SIZES[dtype];
 }
 
 /** Whether a dtype holds fractions. */
 export function isFloatingPoint(dtype: Dtype): boolean {
+  dtypeCode(dtype);
   return dtype.includes('float');
 }

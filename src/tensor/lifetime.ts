@@ -1,6 +1,6 @@
 import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
-import { checkBody, kindOf } from './check.ts';
+import { checkBody, checkDone, kindOf } from './check.ts';
 
 /** @internal An object that owns one slot of the addon's table. A freed one has handle 0. */
 export interface Owner {
@@ -92,11 +92,6 @@ function ownersIn(root: object): Set<Owner> {
   return owners;
 }
 
-/** Whether a function's body has yet to run: a generator starts when it is iterated. */
-const isGenerator = (value: object): boolean => /^\[object (Async)?Generator\]$/.test(Object.prototype.toString.call(value));
-
-const isThenable = (value: object): value is PromiseLike<unknown> => typeof (value as { then?: unknown }).then === 'function';
-
 /**
  * Runs `body` and frees every tensor made in it, except those in what it returns (a tensor, or arrays, maps, sets and objects that hold
  * some, however deep) and those given to {@link keep}. Scopes nest: what an inner one returns belongs to the outer one. When `body`
@@ -115,14 +110,10 @@ export function scope<T>(body: () => T): T {
     const result = body();
     if (typeof result === 'object' && result !== null) {
       if (isOwner(result)) single = result;
-      else if (isThenable(result)) {
-        result.then(undefined, () => undefined); // what it may still fail with has no one else to be told
-        throw new ArgumentError('body', 'a synchronous function', 'one that returns a Promise', { code: 'ERR_ASYNC_SCOPE' });
-      } else if (isGenerator(result)) {
-        throw new ArgumentError('body', 'a function that runs at once', 'one that returns a generator', {
-          code: 'ERR_ASYNC_SCOPE',
-        });
-      } else escaping = ownersIn(result);
+      else {
+        checkDone(result);
+        escaping = ownersIn(result);
+      }
     }
     return result;
   } finally {

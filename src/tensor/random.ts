@@ -1,6 +1,7 @@
 import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
-import { type Device, run, wrap } from './base.ts';
+import { type Device, describe, run, wrap } from './base.ts';
+import { checkObject, checkOptions, kindOf } from './check.ts';
 import type { TensorOptions } from './create.ts';
 import { callInPlace, native, operator } from './dispatch.ts';
 import { dtypeCode } from './dtype.ts';
@@ -93,6 +94,7 @@ function stateOf(generator: number): Uint8Array {
 }
 
 function restore(generator: number, state: Uint8Array): void {
+  if (!ArrayBuffer.isView(state)) throw new ArgumentError('state', 'the bytes that were given out', kindOf(state));
   const handle = native(() => addon.fromData(state, [state.byteLength], dtypeCode('uint8')));
   try {
     native(() => addon.setState(generator, handle));
@@ -106,7 +108,17 @@ export interface RandomOptions extends TensorOptions {
   generator?: Generator;
 }
 
-const stream = (options: { generator?: Generator }): number | null => options.generator?.handle ?? null;
+function streamOf(generator: Generator | null | undefined): number | null {
+  if (generator === undefined || generator === null) return null;
+  if (!(generator instanceof Generator)) throw new ArgumentError('generator', 'a Generator, or none', describe(generator));
+  return generator.handle;
+}
+
+/** The stream of options that are in order. */
+function stream(options: RandomOptions): number | null {
+  checkOptions(options, 'generator');
+  return streamOf(options.generator);
+}
 
 /** Uniform on [0, 1). */
 export function rand(shape: readonly number[], options: RandomOptions = {}): Tensor {
@@ -130,25 +142,27 @@ export function multinomial(
   samples: number,
   options: { replacement?: boolean; generator?: Generator } = {},
 ): Tensor {
-  if (!Number.isInteger(samples) || samples < 1) throw new ArgumentError('samples', 'an integer of at least 1', String(samples));
-  return run(MULTINOMIAL, weights?.handle, samples, options.replacement ?? false, stream(options));
+  if (!Number.isInteger(samples) || samples < 1) throw new ArgumentError('samples', 'an integer of at least 1', kindOf(samples));
+  checkObject(options);
+  return run(MULTINOMIAL, weights?.handle, samples, options.replacement ?? false, streamOf(options.generator));
 }
 /** 1 with the probability that each element gives, else 0. */
 export function bernoulli(probabilities: Tensor, options: { generator?: Generator } = {}): Tensor {
-  return run(BERNOULLI, probabilities?.handle, stream(options));
+  checkObject(options);
+  return run(BERNOULLI, probabilities?.handle, streamOf(options.generator));
 }
 /** Fills with draws from N(mean, std²). */
 export function normal_(tensor: Tensor, mean = 0, std = 1, generator?: Generator): Tensor {
-  callInPlace(NORMAL_, tensor?.handle, mean, std, generator?.handle ?? null);
+  callInPlace(NORMAL_, tensor?.handle, mean, std, streamOf(generator));
   return tensor;
 }
 /** Fills with draws from [low, high). */
 export function uniform_(tensor: Tensor, low = 0, high = 1, generator?: Generator): Tensor {
-  callInPlace(UNIFORM_, tensor?.handle, low, high, generator?.handle ?? null);
+  callInPlace(UNIFORM_, tensor?.handle, low, high, streamOf(generator));
   return tensor;
 }
 /** Fills with draws from the exponential distribution. */
 export function exponential_(tensor: Tensor, rate = 1, generator?: Generator): Tensor {
-  callInPlace(EXPONENTIAL_, tensor?.handle, rate, generator?.handle ?? null);
+  callInPlace(EXPONENTIAL_, tensor?.handle, rate, streamOf(generator));
   return tensor;
 }

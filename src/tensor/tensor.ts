@@ -1,7 +1,7 @@
 import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
-import { type Device, initialise, setTensorConstructor, wrap } from './base.ts';
-import { checkOptions } from './check.ts';
+import { type Device, handleOrNull, initialise, setTensorConstructor, wrap } from './base.ts';
+import { checkObject, checkOptions } from './check.ts';
 import { call, native, operator } from './dispatch.ts';
 import { type Dtype, dtypeCode } from './dtype.ts';
 import { Linalg } from './ops/linalg.ts';
@@ -131,12 +131,15 @@ export class Tensor extends Linalg {
     return handle === null ? null : wrap(handle);
   }
   set grad(gradient: Tensor | null) {
-    native(() => addon.setGrad(this.handle, gradient === null ? null : gradient.handle));
+    const handle = handleOrNull(gradient, 'grad');
+    native(() => addon.setGrad(this.handle, handle));
   }
   /** Adds d self / d leaf to every leaf's `grad`; self must have one element unless `gradient` is given. */
   backward(gradient: Tensor | null = null, options: { retainGraph?: boolean; createGraph?: boolean } = {}): void {
+    checkObject(options);
     const create = options.createGraph ?? false;
-    const handles = gradient === null ? null : [gradient.handle];
+    const seed = handleOrNull(gradient, 'gradient');
+    const handles = seed === null ? null : [seed];
     native(() => addon.backward([this.handle], handles, options.retainGraph ?? create, create, null));
   }
 

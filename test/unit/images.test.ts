@@ -195,6 +195,10 @@ describe('what cannot be decoded is an ImageError that names the file', () => {
     );
     expect((await loadImage(rocket, { limitInputPixels: 640 * 427 })).shape).toEqual([3, 427, 640]);
     await expect(loadImage(rocket, { limitInputPixels: 0 })).rejects.toThrow(ArgumentError);
+    await expect(loadImage(rocket, { limitInputPixels: '9' as never })).rejects.toThrow(ArgumentError);
+    const pixels = { data: new Uint8Array(3 * 4 * 5), width: 4, height: 5 };
+    await expect(loadImage(pixels, { limitInputPixels: 19 })).rejects.toThrow('the given pixels: has more than 19 pixels');
+    expect((await loadImage(pixels, { limitInputPixels: 20 })).shape).toEqual([3, 5, 4]);
     // A file of a few hundred bytes that claims 30,000 × 30,000 pixels: refused by default, at once.
     const bomb = await solid(3, { r: 1, g: 2, b: 3 }).png().toBuffer();
     bomb.writeUInt32BE(30000, 16);

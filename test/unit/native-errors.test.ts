@@ -49,11 +49,11 @@ function thrown(run: () => unknown): Blip2Error {
 
 // [what is called, operator, argument, expected, received]
 const ARGUMENTS: [string, () => unknown, string | undefined, string, RegExp, RegExp][] = [
-  ['text for a tensor', () => a.add(text), 'add.Tensor', 'other', /a tensor/, /undefined/],
-  ['nothing for a tensor', () => a.matmul(nothing), 'matmul', 'other', /a tensor/, /undefined/],
-  ['null for a tensor', () => linear(a, null as unknown as Tensor), 'linear', 'weight', /a tensor/, /undefined/],
+  ['text for a tensor', () => a.add(text), 'add.Tensor', 'other', /a tensor/, /something that is none/],
+  ['nothing for a tensor', () => a.matmul(nothing), 'matmul', 'other', /a tensor/, /something that is none/],
+  ['null for a tensor', () => linear(a, null as unknown as Tensor), 'linear', 'weight', /a tensor/, /something that is none/],
   ['no array for tensors', () => cat(a as unknown as Tensor[]), undefined, 'tensors', /array of tensors/, /a tensor \[2, 3\]/],
-  ['nothing among tensors', () => stack([a, nothing]), 'stack', 'tensors', /a tensor/, /undefined/],
+  ['nothing among tensors', () => stack([a, nothing]), 'stack', 'tensors', /a tensor/, /something that is none/],
   ['a fraction for an integer', () => a.select(0, 0.5), 'select.int', 'index', /an integer/, /the number 0.5/],
   ['a fraction among integers', () => a.view(1.5), 'view', 'size', /an integer/, /the number 1.5/],
   ['too large an integer', () => a.select(0, 2 ** 60), 'select.int', 'index', /an integer/, /the number 1.15/],
@@ -164,7 +164,8 @@ test.each<[string, () => unknown]>([
 });
 
 test('handles that were never given out are found out as well', () => {
-  for (const handle of [0, -1, 2 ** 30, -(2 ** 31)]) expect(() => addon.shape(handle)).toThrow(/freed/);
+  expect(() => addon.shape(0)).toThrow(/freed/);
+  for (const handle of [1, -1, 2 ** 30, -(2 ** 31)]) expect(() => addon.shape(handle)).toThrow(/something that is none/);
   expect(() => addon.shape('a' as unknown as number)).toThrow(/a tensor/);
   expect(() => addon.call(1e6, 1)).toThrow(/looked up/);
   expect(() => (addon.call as () => void)()).toThrow(/looked up/);

@@ -85,6 +85,18 @@ describe('Tokenizer', () => {
   test('what cannot be encoded as asked is refused', () => {
     const bert = Tokenizer.fromPretrained(path.join(fixtures, 'bert'));
     expect(() => bert.encode([1 as unknown as string])).toThrow(ArgumentError);
+    expect(() => bert.encode(5 as unknown as string)).toThrow(/texts/);
+    expect(() => bert.encode('a', null as never)).toThrow(/options/);
+    for (const wrong of [
+      { paddingSide: 'top' },
+      { padding: 'shortest' },
+      { truncation: 'left' },
+      { addSpecialTokens: 1 },
+      { maxLen: 5 },
+    ]) {
+      const [name = ''] = Object.keys(wrong);
+      expect(() => bert.encode('a', wrong as never)).toThrow(expect.objectContaining({ name: 'ArgumentError', argument: name }));
+    }
     expect(() => bert.encode('a', { truncation: true, maxLength: 1 })).toThrow(/a whole number from 2 for maxLength/);
     expect(() => bert.encode('a', { padding: 'max_length', maxLength: -1 })).toThrow(ArgumentError);
     write('tokenizer.json', { model: WORDS, pre_tokenizer: null });

@@ -1,7 +1,9 @@
+import { blipCaption, blipQuestion, ImageProcessor, mixture } from '../../src/data/index.ts';
+import { drawNegatives, itcLoss, lmLoss } from '../../src/losses/index.ts';
 import { Blip2Error } from '../../src/native/errors.ts';
 import { attention } from '../../src/nn/attention.ts';
-import { Module, Parameter } from '../../src/nn/index.ts';
-import { AdamW } from '../../src/optim/index.ts';
+import { building, Module, Parameter } from '../../src/nn/index.ts';
+import { AdamW, decayGroups } from '../../src/optim/index.ts';
 import * as tensors from '../../src/tensor/index.ts';
 
 const { autocast, enableGrad, fromTypedArray, full, inferenceMode, keep, noGrad, ones, scope, tensor, wrapTypedArray, zeros } =
@@ -14,6 +16,105 @@ class Scale extends Module {
 /** A function without its types, as JavaScript calls it. */
 const js = (f: unknown): ((...values: unknown[]) => unknown) => f as never;
 const q = (): tensors.Tensor => ones([1, 1, 2, 4]);
+
+type Call = [call: string, argument: string, run: () => unknown];
+
+/** What is no tensor where one is wanted; a handle that a stray object bears is none either, nor is a generator's. */
+function wrongTensors(): Call[] {
+  const generator = new tensors.Generator(1);
+  return [undefined, null, 'x', true, {}, { handle: 1 }, generator, [ones([1])]].flatMap((value): Call[] => {
+    const shown = value === generator ? 'a generator' : (JSON.stringify(value) ?? 'undefined').slice(0, 20);
+    return [
+      [`x.add(${shown})`, 'other', () => js(q().add).call(q(), value)],
+      [`x.matmul(${shown})`, 'other', () => js(q().matmul).call(q(), value)],
+      [`x.add_(${shown})`, 'other', () => js(q().add_).call(q(), value)],
+      [`x.maskedFill(${shown}, 0)`, 'mask', () => js(q().maskedFill).call(q(), value, 0)],
+      [`linear(${shown}, w)`, 'input', () => js(tensors.linear)(value, ones([2, 2]))],
+      [`normalize(${shown})`, 'self', () => js(tensors.normalize)(value)],
+      ...(value === null || value === undefined
+        ? []
+        : ([
+            [`linear(x, w, ${shown})`, 'bias', () => js(tensors.linear)(ones([2]), ones([2, 2]), value)],
+            [`layerNorm(x, [4], ${shown})`, 'weight', () => js(tensors.layerNorm)(q(), [4], value, null, 1e-5)],
+            [
+              `scaledDotProductAttention(mask: ${shown})`,
+              'mask',
+              () => js(tensors.scaledDotProductAttention)(q(), q(), q(), { mask: value }),
+            ],
+            [`x.backward(${shown})`, 'gradient', () => js(q().backward).call(q(), value)],
+          ] satisfies Call[])),
+    ];
+  });
+}
+
+function wrongOptions(): Call[] {
+  const x = (): tensors.Tensor => ones([2]);
+  return [
+    ["rand([2], 'int64')", 'options', () => js(tensors.rand)([2], 'int64')],
+    ['randn([2], null)', 'options', () => js(tensors.randn)([2], null)],
+    ['randn([2], { seed })', 'options', () => js(tensors.randn)([2], { seed: 1 })],
+    ['randint(0, 2, [2], { generator: 5 })', 'generator', () => js(tensors.randint)(0, 2, [2], { generator: 5 })],
+    ['randperm(2, { generator: tensor })', 'generator', () => js(tensors.randperm)(2, { generator: x() })],
+    ['bernoulli(x, { generator: {} })', 'generator', () => js(tensors.bernoulli)(x(), { generator: {} })],
+    ['normal_(x, 0, 1, 7)', 'generator', () => js(tensors.normal_)(x(), 0, 1, 7)],
+    ["multinomial(x, '1')", 'samples', () => js(tensors.multinomial)(x(), '1')],
+    ['setRngState(undefined)', 'state', () => js(tensors.setRngState)(undefined)],
+    ['autocast({ dtpye })', 'options', () => js(autocast)({ dtpye: 'bfloat16' }, () => 1)],
+    ["mseLoss(x, x, 'avg')", 'reduction', () => js(tensors.mseLoss)(x(), x(), 'avg')],
+    ['crossEntropy(x, x, null)', 'options', () => js(tensors.crossEntropy)(x(), x(), null)],
+    ["crossEntropy(x, x, { reduction: 'avg' })", 'reduction', () => js(tensors.crossEntropy)(x(), x(), { reduction: 'avg' })],
+    ['einsum(5, [x])', 'equation', () => js(tensors.einsum)(5, [x()])],
+    ["einsum('i->i', x)", 'tensors', () => js(tensors.einsum)('i->i', x())],
+    ["einsum('i->i', [{}])", 'tensors', () => js(tensors.einsum)('i->i', [{}])],
+    ['x.index(() => 1)', 'an index', () => js(x().index).call(x(), () => 1)],
+    ['x.indexPut_(0, y)', 'indices', () => js(x().indexPut_).call(x(), 0, x())],
+    ['x.indexPut_([0], 5)', 'src', () => js(x().indexPut_).call(x(), [0], 5)],
+    ['x.grad = 5', 'grad', () => Object.assign(x(), { grad: 5 })],
+    ['grad([x], [x], { gradOutputs: 5 })', 'gradOutputs', () => js(tensors.grad)([x()], [x()], { gradOutputs: 5 })],
+    ['grad(x, [x])', 'outputs', () => js(tensors.grad)(x(), [x()])],
+    ["itemSize('float31')", 'dtype', () => js(tensors.itemSize)('float31')],
+    ["module.freeze('weight')", 'the call', () => js(Scale.prototype.freeze).call(new Scale(), 'weight')],
+    ["module.unfreeze('weight')", 'the call', () => js(Scale.prototype.unfreeze).call(new Scale(), 'weight')],
+    ["module.train('yes')", 'mode', () => js(Scale.prototype.train).call(new Scale(), 'yes')],
+    ['building({})', 'body', () => js(building)({})],
+    ['building(null, f)', 'options', () => js(building)(null, () => 1)],
+    ['decayGroups([x], {})', 'parameters', () => js(decayGroups)([x()], {})],
+    ['attention(1, q, q)', 'q', () => js(attention)(1, q(), q())],
+    ['lmLoss(5, x)', 'logits', () => js(lmLoss)(5, x())],
+    ['itcLoss(x, null)', 'textToImage', () => js(itcLoss)(x(), null)],
+    ['drawNegatives(x)', 'positives', () => js(drawNegatives)(x())],
+    ['new ImageProcessor({ imageStd: [1, 0, 1] })', 'imageStd', () => new ImageProcessor({ imageStd: [1, 0, 1] })],
+    ['new ImageProcessor({ imageMean: [1, NaN, 1] })', 'imageMean', () => new ImageProcessor({ imageMean: [1, Number.NaN, 1] })],
+    ['new ImageProcessor({ rescaleFactor: 0 })', 'rescaleFactor', () => new ImageProcessor({ rescaleFactor: 0 })],
+    ['new ImageProcessor({ doResize: 1 })', 'doResize', () => new ImageProcessor({ doResize: 1 as never })],
+    ['new ImageProcessor({ size: 224 })', 'size.height', () => new ImageProcessor({ size: 224 as never })],
+    ['blipCaption(5)', 'caption', () => js(blipCaption)(5)],
+    ['blipQuestion()', 'question', () => js(blipQuestion)()],
+    ['mixture(5)', 'parts', () => js(mixture)(5)],
+  ];
+}
+
+/** What these run is over before it has begun: the rest runs outside of the mode. */
+function laterBodies(): Call[] {
+  const around: [string, (body: () => unknown) => unknown][] = [
+    ['noGrad', noGrad],
+    ['enableGrad', enableGrad],
+    ['inferenceMode', inferenceMode],
+    ['autocast', (body) => autocast({ dtype: 'bfloat16' }, body)],
+    ['building', (body) => building({}, body)],
+  ];
+  return around.flatMap(([name, run]): Call[] => [
+    [`${name}(async)`, 'body', () => run(async () => 1)],
+    [
+      `${name}(function*)`,
+      'body',
+      () =>
+        run(function* () {
+          yield 1;
+        }),
+    ],
+  ]);
+}
 
 const CALLS: [call: string, argument: string, run: () => unknown][] = [
   ['scope(5)', 'body', () => js(scope)(5)],
@@ -67,6 +168,9 @@ const CALLS: [call: string, argument: string, run: () => unknown][] = [
   ['loadStateDict({})', 'state', () => new Scale().loadStateDict({} as never)],
   ['loadStateDict()', 'state', () => new Scale().loadStateDict(undefined as never)],
   ['loadStateDict(no tensor)', 'state["weight"]', () => new Scale().loadStateDict(new Map([['weight', 3 as never]]))],
+  ...wrongTensors(),
+  ...wrongOptions(),
+  ...laterBodies(),
   ['attention(both masks)', 'mask', () => attention(q(), q(), q(), { causal: true, mask: zeros([2, 2]) })],
 ];
 

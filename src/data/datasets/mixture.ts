@@ -1,4 +1,5 @@
 import { ArgumentError } from '../../native/errors.ts';
+import { shown } from '../../native/fields.ts';
 import type { Json } from '../../native/files.ts';
 import { hash53, randomStream } from '../random.ts';
 import { Position } from './position.ts';
@@ -20,7 +21,9 @@ export interface MixturePart {
  * @throws ArgumentError for weights that are none, and for parts of one name.
  */
 export function mixture(parts: readonly (Dataset | MixturePart)[]): Dataset {
-  const all = parts.map((part, i) => {
+  if (!Array.isArray(parts)) throw new ArgumentError('parts', 'an array of data sets', shown(parts));
+  const all = (parts as readonly (Dataset | MixturePart)[]).map((part, i) => {
+    if (typeof part !== 'object' || part === null) throw new ArgumentError(`parts[${i}]`, 'a data set', shown(part));
     const { dataset, weight = dataset.length, name = dataset.name } = 'dataset' in part ? part : { dataset: part };
     if (weight === undefined)
       throw new ArgumentError(`parts[${i}].weight`, `a weight, since the length of ${name} is not known`, 'none');

@@ -1,5 +1,6 @@
 import sharp, { type OutputInfo, type Sharp } from 'sharp';
 import { ArgumentError } from '../../native/errors.ts';
+import { shown } from '../../native/fields.ts';
 import { reasonOf } from '../../native/files.ts';
 import { fromTypedArray, scope, type Tensor, wrapTypedArray } from '../../tensor/index.ts';
 import { ImageError } from './error.ts';
@@ -27,8 +28,7 @@ const LIMIT_INPUT_PIXELS = 178_956_970;
  */
 export async function loadImage(source: ImageSource, options: LoadImageOptions = {}): Promise<Tensor> {
   if (isRawImage(source)) {
-    limitOf(options);
-    return fromPixels(source);
+    return fromPixels(source, limitOf(options));
   }
   return decodeImage(await readEncoded(source), options);
 }
@@ -59,8 +59,14 @@ export async function decodeImage(
   return rows.permute(2, 0, 1);
 }
 
-function limitOf({ limitInputPixels = LIMIT_INPUT_PIXELS }: LoadImageOptions): number {
-  if (!(limitInputPixels > 0)) throw new ArgumentError('limitInputPixels', 'a number above 0', String(limitInputPixels));
+function limitOf(options: LoadImageOptions): number {
+  if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', shown(options));
+  const { limitInputPixels = LIMIT_INPUT_PIXELS, applyOrientation = true } = options;
+  if (typeof limitInputPixels !== 'number' || !(limitInputPixels > 0)) {
+    throw new ArgumentError('limitInputPixels', 'a number above 0', shown(limitInputPixels));
+  }
+  if (typeof applyOrientation !== 'boolean')
+    throw new ArgumentError('applyOrientation', 'true or false', shown(applyOrientation));
   return limitInputPixels;
 }
 
@@ -98,7 +104,7 @@ async function sizeOf(picture: Sharp, bytes: Uint8Array, autoOrient: boolean): P
 }
 
 /** A copy of the given pixels as `[3, H, W]`. */
-function fromPixels({ data, width, height, channels }: RawImage): Tensor {
+function fromPixels({ data, width, height, channels }: RawImage, limitInputPixels: number): Tensor {
   const count = channels ?? data.length / (width * height);
   for (const [name, size, most] of [
     ['width', width, 2 ** 31],
@@ -109,6 +115,7 @@ function fromPixels({ data, width, height, channels }: RawImage): Tensor {
       throw new ArgumentError(name, `a whole number from 1 to ${most}`, String(size));
   }
   if (!(ArrayBuffer.isView(data) && data.BYTES_PER_ELEMENT === 1)) throw new ArgumentError('data', 'bytes', typeof data);
+  if (width * height > limitInputPixels) throw new ImageError('the given pixels', `has more than ${limitInputPixels} pixels`);
   const expected = width * height * count;
   if (data.length !== expected) {
     throw new ArgumentError('data', `${expected} bytes, as width, height and channels say`, `${data.length} bytes`);

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { ArgumentError, FileError } from '../../native/errors.ts';
+import { shown } from '../../native/fields.ts';
 import { type Json, readJsonObject, writeFileAtomically } from '../../native/files.ts';
 import { empty, scope, Tensor, upsampleBicubicAntialiased } from '../../tensor/index.ts';
 import { type Colour, FileFields } from '../fields.ts';
@@ -38,14 +39,7 @@ export class ImageProcessor {
   readonly config: ImageProcessorConfig;
 
   constructor(config: Partial<ImageProcessorConfig> = {}) {
-    const merged = { ...imageProcessorDefaults, ...config };
-    for (const side of ['height', 'width'] as const) {
-      const size = merged.size[side];
-      if (!Number.isInteger(size) || size < 1 || size > 16384) {
-        throw new ArgumentError(`size.${side}`, 'a whole number from 1 to 16384', String(size));
-      }
-    }
-    this.config = merged;
+    this.config = checked({ ...imageProcessorDefaults, ...config });
   }
 
   /**
@@ -158,6 +152,36 @@ export class ImageProcessor {
       place.copy_(resized.contiguous());
     });
   }
+}
+
+function checked(config: ImageProcessorConfig): ImageProcessorConfig {
+  const check = (field: string, value: unknown, expected: string, fits: boolean): void => {
+    if (!fits) throw new ArgumentError(field, expected, Array.isArray(value) ? `[${value.join(', ')}]` : shown(value));
+  };
+  for (const flag of ['doResize', 'doRescale', 'doNormalize'] as const) {
+    check(flag, config[flag], 'true or false', typeof config[flag] === 'boolean');
+  }
+  for (const side of ['height', 'width'] as const) {
+    const size = config.size?.[side];
+    check(`size.${side}`, size, 'a whole number from 1 to 16384', Number.isInteger(size) && size >= 1 && size <= 16384);
+  }
+  const { rescaleFactor, imageMean, imageStd } = config;
+  check('rescaleFactor', rescaleFactor, 'a number above 0', Number.isFinite(rescaleFactor) && rescaleFactor > 0);
+  const three = (values: Colour, fits: (value: number) => boolean): boolean =>
+    Array.isArray(values) && values.length === 3 && values.every((value) => Number.isFinite(value) && fits(value));
+  check(
+    'imageMean',
+    imageMean,
+    'three numbers',
+    three(imageMean, () => true),
+  );
+  check(
+    'imageStd',
+    imageStd,
+    'three numbers above 0',
+    three(imageStd, (value) => value > 0),
+  );
+  return config;
 }
 
 function readSize(fields: FileFields): { height: number; width: number } {

@@ -1,4 +1,6 @@
 // Text as LAVIS prepares it for BLIP-2, by its processors of these names.
+import { ArgumentError } from '../../native/errors.ts';
+import { shown } from '../../native/fields.ts';
 import { WHITE_SPACE } from './white-space.ts';
 
 /** Options of {@link blipCaption}. */
@@ -15,6 +17,7 @@ const SPACES = new RegExp(`[${WHITE_SPACE}]{2,}`, 'g');
 
 /** A caption in lower case, with `. ! " ( ) * # : ; ~` as spaces, runs of white space as one, and at most 50 words, after the prompt. */
 export function blipCaption(caption: string, options: BlipCaptionOptions = {}): string {
+  if (typeof caption !== 'string') throw new ArgumentError('caption', 'a string', shown(caption));
   const { prompt = '', maxWords = 50 } = options;
   const spaced = caption.toLowerCase().replace(PUNCTUATION, ' ').replace(SPACES, ' ');
   return prompt + firstWords(strip(strip(spaced, '\n', false), ' '), maxWords);
@@ -22,6 +25,7 @@ export function blipCaption(caption: string, options: BlipCaptionOptions = {}): 
 
 /** A question in lower case without `. ! " ( ) * # : ; ~`, and with at most 50 words. */
 export function blipQuestion(question: string, options: { maxWords?: number } = {}): string {
+  if (typeof question !== 'string') throw new ArgumentError('question', 'a string', shown(question));
   return firstWords(strip(question.toLowerCase().replace(PUNCTUATION, ''), ' ', false), options.maxWords ?? 50);
 }
 

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { ArgumentError, FileError } from '../../native/errors.ts';
+import { shown } from '../../native/fields.ts';
 import { reasonOf, writeFileAtomically } from '../../native/files.ts';
 import type { FileFields } from '../fields.ts';
 import { checkDefinition, type Definition, namedTokens, type TokenName } from './definition.ts';
@@ -21,6 +22,15 @@ export interface EncodeOptions {
   addSpecialTokens?: boolean;
 }
 
+/** What BERT's tokenizer calls its tokens where its files do not say, as those of `bert-base-uncased` do not. */
+const BERT_TOKENS: readonly (readonly [TokenName, string])[] = [
+  ['pad', '[PAD]'],
+  ['unk', '[UNK]'],
+  ['cls', '[CLS]'],
+  ['sep', '[SEP]'],
+  ['mask', '[MASK]'],
+];
+
 /** Text to token ids and back, as Hugging Face's tokenizers do it. */
 export class Tokenizer {
   readonly #files: TokenizerFiles;
@@ -37,7 +47,8 @@ export class Tokenizer {
     this.#engine = understood(files.file, () => makeEngine(this.#definition.json, this.#definition.unknownToken));
     this.#special = new Set(this.#definition.added.filter(({ special }) => special).map(({ id }) => id));
     [this.#before, this.#after] = this.#around();
-    const named = [...namedTokens(files.config)].map(([name, token]) => [name, this.tokenToId(token)] as const);
+    const names = new Map([...(this.kind === 'WordPiece' ? BERT_TOKENS : []), ...namedTokens(files.config)]);
+    const named = [...names].map(([name, token]) => [name, this.tokenToId(token)] as const);
     this.#ids = new Map(named.filter((entry): entry is [TokenName, number] => entry[1] !== undefined));
   }
 
@@ -122,6 +133,8 @@ export class Tokenizer {
    */
   encode(texts: string | readonly string[], options: EncodeOptions = {}): TokenBatch {
     const list = typeof texts === 'string' ? [texts] : texts;
+    if (!Array.isArray(list)) throw new ArgumentError('texts', 'a string or a list of strings', shown(list));
+    checkEncodeOptions(options);
     for (const [i, text] of list.entries()) {
       if (typeof text !== 'string') throw new ArgumentError(`texts[${i}]`, 'a string', typeof text);
     }
@@ -207,6 +220,28 @@ export class Tokenizer {
       throw new FileError(this.#files.file, 'post_processor: expected one text among tokens of the vocabulary');
     }
     return [ids.slice(0, at) as number[], ids.slice(at + 1) as number[]];
+  }
+}
+
+const ENCODE_OPTIONS: {
+  readonly [option in keyof Required<EncodeOptions>]: readonly [expected: string, fits: (value: unknown) => boolean];
+} = {
+  padding: [
+    'true, false, "longest" or "max_length"',
+    (value) => typeof value === 'boolean' || value === 'longest' || value === 'max_length',
+  ],
+  paddingSide: ['"left" or "right"', (value) => value === 'left' || value === 'right'],
+  truncation: ['true or false', (value) => typeof value === 'boolean'],
+  maxLength: ['a whole number from 0', (value) => Number.isSafeInteger(value) && (value as number) >= 0],
+  addSpecialTokens: ['true or false', (value) => typeof value === 'boolean'],
+};
+
+function checkEncodeOptions(options: EncodeOptions): void {
+  if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', shown(options));
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(ENCODE_OPTIONS, name)) throw new ArgumentError(name, 'an option of encode', 'another one');
+    const [expected, fits] = ENCODE_OPTIONS[name as keyof EncodeOptions];
+    if (value !== undefined && !fits(value)) throw new ArgumentError(name, expected, shown(value));
   }
 }
 

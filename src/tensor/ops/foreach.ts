@@ -1,4 +1,4 @@
-import { handlesOf, wrapAll } from '../base.ts';
+import { handleOrNull, handlesOf, wrapAll } from '../base.ts';
 import { callInPlace, callMany, operator } from '../dispatch.ts';
 import type { Tensor } from '../tensor.ts';
 
@@ -36,12 +36,12 @@ export function fusedAdamW_(
   const { lr, betas, weightDecay, eps } = options;
   callInPlace(
     FUSED_ADAMW_,
-    handlesOf(lists.parameters),
-    handlesOf(lists.gradients),
-    handlesOf(lists.averages),
-    handlesOf(lists.squares),
+    handlesOf(lists.parameters, 'parameters'),
+    handlesOf(lists.gradients, 'gradients'),
+    handlesOf(lists.averages, 'averages'),
+    handlesOf(lists.squares, 'squares'),
     [],
-    handlesOf(lists.steps),
+    handlesOf(lists.steps, 'steps'),
     lr,
     betas[0],
     betas[1],
@@ -50,13 +50,13 @@ export function fusedAdamW_(
     false,
     false,
     null,
-    skip?.handle ?? null,
+    handleOrNull(skip, 'skip'),
   );
 }
 
 /** Multiplies every tensor of a list by `factor`, and sets `found` to 1 where one of them holds what is not finite; both are float32 `[1]`. */
 export function foreachUnscale_(tensors: readonly Tensor[], found: Tensor, factor: Tensor): void {
-  callInPlace(UNSCALE_, handlesOf(tensors), found.handle, factor.handle);
+  callInPlace(UNSCALE_, handlesOf(tensors), found?.handle, factor?.handle);
 }
 
 /**
@@ -69,5 +69,5 @@ export function updateScale_(
   found: Tensor,
   options: { growth: number; backoff: number; interval: number },
 ): void {
-  callInPlace(UPDATE_SCALE_, scale.handle, tracker.handle, found.handle, options.growth, options.backoff, options.interval);
+  callInPlace(UPDATE_SCALE_, scale?.handle, tracker?.handle, found?.handle, options.growth, options.backoff, options.interval);
 }

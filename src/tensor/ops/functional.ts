@@ -1,4 +1,6 @@
-import { run } from '../base.ts';
+import { ArgumentError } from '../../native/errors.ts';
+import { handleOrNull, run } from '../base.ts';
+import { checkObject, kindOf } from '../check.ts';
 import { operator } from '../dispatch.ts';
 import type { Tensor } from '../tensor.ts';
 
@@ -15,33 +17,35 @@ const L1_LOSS = operator('l1_loss');
 const BCE_LOGITS = operator('binary_cross_entropy_with_logits');
 const COSINE = operator('cosine_similarity');
 const WHERE = operator('where.self');
+const NORM = operator('linalg_vector_norm');
 const ONE_HOT = operator('one_hot');
 const UPSAMPLE_BICUBIC = operator('upsample_bicubic2d');
 const UPSAMPLE_BICUBIC_AA = operator('_upsample_bicubic2d_aa');
 
 /** x·Wᵀ + b; x `[…, in]`, weight `[out, in]`, bias `[out]`. */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
-  return run(LINEAR, x?.handle, weight?.handle, bias?.handle);
+  return run(LINEAR, x?.handle, weight?.handle, handleOrNull(bias, 'bias'));
 }
 
 /** 2-D convolution; x `[B, in, H, W]`, weight `[out, in, kH, kW]`. */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null, stride: number, padding = 0): Tensor {
-  return run(CONV2D, x?.handle, weight?.handle, bias?.handle, stride, padding);
+  return run(CONV2D, x?.handle, weight?.handle, handleOrNull(bias, 'bias'), stride, padding);
 }
 
 /** (x − mean) / √(variance + eps) · weight + bias over the last dimensions, with the biased variance. */
 export function layerNorm(x: Tensor, shape: readonly number[], weight: Tensor | null, bias: Tensor | null, eps: number): Tensor {
-  return run(LAYER_NORM, x?.handle, shape, weight?.handle, bias?.handle, eps);
+  return run(LAYER_NORM, x?.handle, shape, handleOrNull(weight, 'weight'), handleOrNull(bias, 'bias'), eps);
 }
 
 /** x / √(mean(x²) + eps) · weight over the last dimensions. */
 export function rmsNorm(x: Tensor, shape: readonly number[], weight: Tensor | null, eps: number): Tensor {
-  return run(RMS_NORM, x?.handle, shape, weight?.handle, eps);
+  return run(RMS_NORM, x?.handle, shape, handleOrNull(weight, 'weight'), eps);
 }
 
 /** x / max(‖x‖₂, 1e-12) over the last dimension. */
 export function normalize(x: Tensor): Tensor {
-  return x.div(x.norm(2, -1, true).clamp(1e-12));
+  const length = run(NORM, x?.handle, 2, -1, true);
+  return x.div(length.clamp(1e-12));
 }
 
 /** Rows of `weight` `[V, D]` by id. */
@@ -61,8 +65,9 @@ export function scaledDotProductAttention(
   v: Tensor,
   options: { mask?: Tensor | null; dropout?: number; causal?: boolean; scale?: number | null } = {},
 ): Tensor {
+  checkObject(options);
   const { mask = null, dropout: p = 0, causal = false, scale = null } = options;
-  return run(SDPA, q?.handle, k?.handle, v?.handle, mask?.handle, p, causal, scale);
+  return run(SDPA, q?.handle, k?.handle, v?.handle, handleOrNull(mask, 'mask'), p, causal, scale);
 }
 
 /** What becomes of the losses of single elements. */
@@ -78,27 +83,33 @@ export interface CrossEntropyOptions {
   labelSmoothing?: number;
 }
 
-const REDUCTIONS = { none: 0, mean: 1, sum: 2 } as const;
+const REDUCTIONS: Readonly<Record<Reduction, number>> = { none: 0, mean: 1, sum: 2 };
+
+function reductionCode(reduction: Reduction): number {
+  if (!Object.hasOwn(REDUCTIONS, reduction)) throw new ArgumentError('reduction', '"none", "mean" or "sum"', kindOf(reduction));
+  return REDUCTIONS[reduction];
+}
 
 /** Cross-entropy of logits `[N, C]` and targets: class indices `[N]`, or probabilities `[N, C]`. */
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  checkObject(options);
   const { reduction = 'mean', ignoreIndex = -100, labelSmoothing = 0 } = options;
-  return run(CROSS_ENTROPY, logits?.handle, target?.handle, null, REDUCTIONS[reduction], ignoreIndex, labelSmoothing);
+  return run(CROSS_ENTROPY, logits?.handle, target?.handle, null, reductionCode(reduction), ignoreIndex, labelSmoothing);
 }
 
 /** The mean (or sum, or each) of (x − target)². */
 export function mseLoss(x: Tensor, target: Tensor, reduction: Reduction = 'mean'): Tensor {
-  return run(MSE_LOSS, x?.handle, target?.handle, REDUCTIONS[reduction]);
+  return run(MSE_LOSS, x?.handle, target?.handle, reductionCode(reduction));
 }
 
 /** The mean (or sum, or each) of |x − target|. */
 export function l1Loss(x: Tensor, target: Tensor, reduction: Reduction = 'mean'): Tensor {
-  return run(L1_LOSS, x?.handle, target?.handle, REDUCTIONS[reduction]);
+  return run(L1_LOSS, x?.handle, target?.handle, reductionCode(reduction));
 }
 
 /** −(t·log σ(x) + (1 − t)·log(1 − σ(x))) for targets t in [0, 1], without overflow. */
 export function binaryCrossEntropyWithLogits(x: Tensor, target: Tensor, reduction: Reduction = 'mean'): Tensor {
-  return run(BCE_LOGITS, x?.handle, target?.handle, null, null, REDUCTIONS[reduction]);
+  return run(BCE_LOGITS, x?.handle, target?.handle, null, null, reductionCode(reduction));
 }
 
 /** a·b / max(‖a‖·‖b‖, eps) along a dimension. */

@@ -113,6 +113,7 @@ export abstract class Indexing extends Shape {
 
 /** Applies the basic indices as views; leaves one entry a dimension for those that are tensors. The handle is the caller's. */
 function viewOf(tensor: TensorBase, indices: readonly Index[]): { handle: number; tensors: (number | null)[] } {
+  if (!Array.isArray(indices)) throw new ArgumentError('indices', 'an array of indices', describe(indices));
   if (indices.indexOf('...') !== indices.lastIndexOf('...')) throw new ArgumentError('indices', 'one "..." at most', 'several');
   const taken = indices.reduce<number>((count, index) => {
     if (index === null || index === '...') return count;

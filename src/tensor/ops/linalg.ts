@@ -1,4 +1,4 @@
-import { run } from '../base.ts';
+import { handlesOf, run } from '../base.ts';
 import { operator } from '../dispatch.ts';
 import type { Tensor } from '../tensor.ts';
 import { Indexing } from './indexing.ts';
@@ -51,9 +51,5 @@ export abstract class Linalg extends Indexing {
 
 /** Einstein summation: `einsum('bqd,td->bqt', [a, b])`. */
 export function einsum(equation: string, tensors: readonly Tensor[]): Tensor {
-  return run(
-    EINSUM,
-    equation,
-    tensors.map((tensor) => tensor?.handle),
-  );
+  return run(EINSUM, equation, handlesOf(tensors));
 }

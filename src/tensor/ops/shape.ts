@@ -1,10 +1,12 @@
 import { addon } from '../../native/load.ts';
 import { handlesOf, run, runSpread, wrap, wrapAll } from '../base.ts';
 import { callMany, native, operator } from '../dispatch.ts';
+import { type Dtype, dtypeCode } from '../dtype.ts';
 import type { Tensor } from '../tensor.ts';
 import { Reduction } from './reduction.ts';
 
 const VIEW = operator('view');
+const VIEW_DTYPE = operator('view.dtype');
 const RESHAPE = operator('reshape');
 const FLATTEN = operator('flatten.using_ints');
 const UNFLATTEN = operator('unflatten.int');
@@ -39,6 +41,10 @@ export abstract class Shape extends Reduction {
   /** The same memory in another shape; one size may be −1. Fails where the strides do not allow it. */
   view(...shape: readonly number[]): Tensor {
     return runSpread(VIEW, this.handle, ...shape);
+  }
+  /** The same bytes as numbers of another dtype, of the same size unless the last dimension can make up for it (PyTorch's `view(dtype)`). */
+  reinterpret(dtype: Dtype): Tensor {
+    return run(VIEW_DTYPE, this.handle, dtypeCode(dtype));
   }
   /** A view where the strides allow one, else a copy. */
   reshape(...shape: readonly number[]): Tensor {
