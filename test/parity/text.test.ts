@@ -104,6 +104,21 @@ describe('older files', () => {
     fs.writeFileSync(path.join(older, 'vocab.txt'), `${lines.map(([token]) => token).join('\n')}\n`);
     const tokenizer = Tokenizer.fromPretrained(older);
     expect(tokenizer.vocabSize).toBe(30522);
+    // Without tokenizer_config.json, the tokens have the names of BERT's own tokenizer.
+    const { inputIds, attentionMask } = tokenizer.encode(['a', 'a dog'], { padding: true });
+    expect([inputIds, attentionMask]).toEqual([
+      [
+        [101, 1037, 102, 0],
+        [101, 1037, 3899, 102],
+      ],
+      [
+        [1, 1, 1, 0],
+        [1, 1, 1, 1],
+      ],
+    ]);
+    expect((['pad', 'unk', 'cls', 'sep', 'mask'] as const).map((name) => tokenizer.specialId(name))).toEqual([
+      0, 100, 101, 102, 103,
+    ]);
     for (const { text, ids, plain } of goldens('bert').cases) {
       expect(tokenizer.encode(text).inputIds).toEqual([ids]);
       expect(tokenizer.decode(ids, { skipSpecialTokens: true })).toBe(plain);

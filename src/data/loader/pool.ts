@@ -52,6 +52,7 @@ class PoolWorker {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   #nextId = 0;
+  #closing = false;
   #ended: Blip2Error | undefined;
 
   constructor(transform: ImageTransform) {
@@ -79,13 +80,15 @@ class PoolWorker {
     });
   }
 
+  /** The end is waited for, so until then an answer that still comes must not let the process go. */
   async close(): Promise<void> {
+    this.#closing = true;
     await this.#worker.terminate();
   }
 
   #forget(id: number): void {
     this.#pending.delete(id);
-    if (this.#pending.size === 0) this.#worker.unref();
+    if (this.#pending.size === 0 && !this.#closing) this.#worker.unref();
   }
 
   #end(message: string, cause?: unknown): void {
