@@ -1,10 +1,14 @@
-"""Tiny BLIP-2 checkpoints and what Hugging Face's transformers compute with them: test/fixtures/hf/opt and hf/itm.
+"""Tiny BLIP-2 checkpoints and what Hugging Face's transformers compute with them: test/fixtures/hf/opt, hf/t5 and hf/itm.
+
+    python hf_goldens.py [opt] [t5] [itm]
 
 Each model gets a folder as save_pretrained writes it, io.safetensors (inputs, outputs, gradients) and golden.json (loss, decoding).
-The OPT model is trained for a moment, so that its decoding branches and ends. fp32, no dropout.
+The models that write are trained for a moment, so that their decoding branches and ends. fp32, no dropout; T5's file holds bfloat16, which
+its weights are rounded to before.
 """
 
 import json
+import sys
 
 import torch
 from _fixtures import FIXTURES
@@ -39,6 +43,29 @@ OPT = dict(
     pad_token_id=PAD,
     bos_token_id=BOS,
     eos_token_id=EOS,
+)
+
+# T5's is a size smaller, with an output table of its own, as Flan-T5 has it.
+T5_PAD, T5_EOS, T5_IMAGE, T5_QUERIES = 0, 1, 70, 4
+T5_VISION = VISION | dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=14)
+T5_QFORMER = QFORMER | dict(vocab_size=30, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
+T5 = dict(
+    model_type="t5",
+    vocab_size=72,
+    d_model=20,
+    d_kv=6,
+    d_ff=28,
+    num_layers=3,
+    num_decoder_layers=2,
+    num_heads=4,
+    dropout_rate=0.0,
+    feed_forward_proj="gated-gelu",
+    dense_act_fn="gelu",
+    tie_word_embeddings=False,
+    pad_token_id=T5_PAD,
+    eos_token_id=T5_EOS,
+    bos_token_id=T5_EOS,
+    decoder_start_token_id=T5_PAD,
 )
 
 GRADIENTS = [
@@ -83,18 +110,68 @@ def opt(folder):
     words = [torch.randint(3, WORDS, (n,)).tolist() for n in (6, 4, 3)]
     rows = [[BOS, *text] for text in words]
     length = max(map(len, rows))
-    padded = [[PAD] * (length - len(row)) + row for row in rows]
-    ids = torch.tensor([[IMAGE] * QUERIES + row for row in padded])
-    mask = torch.tensor([[1] * QUERIES + [int(token != PAD) for token in row] for row in padded])
+    left = [[PAD] * (length - len(row)) + row for row in rows]
+    ids = torch.tensor([[IMAGE] * QUERIES + row for row in left])
+    mask = torch.tensor([[1] * QUERIES + [int(token != PAD) for token in row] for row in left])
     labels = ids.masked_fill((mask == 0) | (ids == IMAGE), -100)
 
     train(model, pixels, words)
-    io = dict(pixel_values=pixels, input_ids=ids, attention_mask=mask, labels=labels)
-    output = model(**io)
+    inputs = dict(pixel_values=pixels, input_ids=ids, attention_mask=mask, labels=labels)
+    record(folder, model, inputs, torch.randn(1, 3, 42, 49))
+    model.save_pretrained(folder)
+
+
+def t5(folder):
+    torch.manual_seed(12)
+    config = Blip2Config(
+        vision_config=T5_VISION, qformer_config=T5_QFORMER, text_config=T5, num_query_tokens=T5_QUERIES, image_token_index=T5_IMAGE
+    )
+    model = Blip2ForConditionalGeneration(config).eval()
+    words = model.language_model.shared.weight
+    model.language_model.lm_head.weight = torch.nn.Parameter(torch.empty_like(words))
+    shake(model)
+
+    pixels = torch.randn(3, 3, 14, 14)
+    questions = [torch.randint(3, WORDS, (n,)).tolist() + [T5_EOS] for n in (6, 4, 2)]
+    answers = [torch.randint(3, WORDS, (n,)).tolist() + [T5_EOS] for n in (5, 3, 4)]
+    ids = torch.tensor([[T5_IMAGE] * T5_QUERIES + row for row in padded(questions, T5_PAD)])
+    labels = torch.tensor(padded(answers, -100))
+
+    train_t5(model, pixels, questions, answers)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.bfloat16())
+    record(folder, model, dict(pixel_values=pixels, input_ids=ids, attention_mask=ids.ne(T5_PAD).long(), labels=labels), torch.randn(1, 3, 21, 28))
+    model.bfloat16().save_pretrained(folder)
+
+
+def padded(rows, value):
+    length = max(map(len, rows))
+    return [row + [value] * (length - len(row)) for row in rows]
+
+
+def train_t5(model, pixels, questions, answers):
+    """As `train`: the answer depends on picture and question, and ends in several ways."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for step in range(400):
+        row, asked = step % 3, int(torch.randint(0, 4, ()))
+        question = questions[asked] if asked < 3 else [T5_EOS]
+        tail = torch.randint(3, 9, (int(torch.randint(0, 5, ())),)).tolist()
+        ids = torch.tensor([[T5_IMAGE] * T5_QUERIES + question])
+        labels = torch.tensor([[*answers[row][:-1], *question[:-1][:2], *tail, T5_EOS]])
+        optimizer.zero_grad()
+        model(pixel_values=pixels[row : row + 1], input_ids=ids, labels=labels).loss.backward()
+        optimizer.step()
+    optimizer.zero_grad()
+
+
+def record(folder, model, inputs, big):
+    """io.safetensors and golden.json of a model that writes."""
+    output = model(**inputs)
     output.loss.backward()
     gradients = {f"grad.{name}": model.get_parameter(name).grad for name in GRADIENTS}
     vision, queries = output.vision_outputs, output.qformer_outputs.last_hidden_state
-    big = torch.randn(1, 3, 42, 49)
+    io = dict(inputs)
     with torch.no_grad():
         io |= dict(
             logits=output.logits,
@@ -107,10 +184,10 @@ def opt(folder):
             big_vision_last_hidden_state=model.vision_model(big, interpolate_pos_encoding=True).last_hidden_state,
         )
     golden = dict(loss=output.loss.item())
-    prompts = dict(generate_with_prompt=dict(input_ids=ids, attention_mask=mask), generate_without_prompt={})
-    for name, prompt in prompts.items():
-        golden[name] = [decode(model, pixels, prompt, options) for options in DECODING]
-    write(folder, model, io | gradients, golden)
+    prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    for name, given in dict(generate_with_prompt=prompt, generate_without_prompt={}).items():
+        golden[name] = [decode(model, inputs["pixel_values"], given, options) for options in DECODING]
+    write(folder, io | gradients, golden)
 
 
 def train(model, pixels, words):
@@ -161,16 +238,18 @@ def itm(folder):
         text_embeds=contrast.text_embeds,
         itm_logits_per_image=matching.logits_per_image,
     )
-    write(folder, model, io, {})
-
-
-def write(folder, model, io, golden):
+    write(folder, io, {})
     model.save_pretrained(folder)
+
+
+def write(folder, io, golden):
     save_file({name: tensor.detach().contiguous() for name, tensor in io.items()}, folder / "io.safetensors")
     (folder / "golden.json").write_text(json.dumps(golden, indent=0) + "\n")
 
 
-for name, make in dict(opt=opt, itm=itm).items():
+for name, make in dict(opt=opt, t5=t5, itm=itm).items():
+    if sys.argv[1:] and name not in sys.argv[1:]:
+        continue
     folder = FIXTURES / "hf" / name
     folder.mkdir(parents=True, exist_ok=True)
     make(folder)

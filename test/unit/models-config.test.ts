@@ -101,7 +101,7 @@ describe('configuration files', () => {
     expect(parseT5Config({ feed_forward_proj: 'gated-gelu', dense_act_fn: 'gelu' })).toMatchObject({ denseActFn: 'gelu' });
     expect(parseT5Config({ feed_forward_proj: 'gated-silu' })).toMatchObject({ denseActFn: 'silu', isGatedAct: true });
     expect(parseT5Config({ tie_word_embeddings: false, scale_decoder_outputs: true }).scaleDecoderOutputs).toBe(true);
-    expect(parseBlip2Config(fixture('t5')).textConfig).toMatchObject({ modelType: 't5', denseActFn: 'gelu', dModel: 36 });
+    expect(parseBlip2Config(fixture('t5')).textConfig).toMatchObject({ modelType: 't5', denseActFn: 'gelu', dModel: 20 });
   });
 });
 
