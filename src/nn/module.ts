@@ -1,3 +1,4 @@
+import { transferable } from '../native/error-transfer.ts';
 import { ArgumentError, Blip2Error } from '../native/errors.ts';
 import { kindOf } from '../tensor/check.ts';
 import { type Device, type Dtype, noGrad, scope, Tensor } from '../tensor/index.ts';
@@ -25,6 +26,8 @@ export class StateDictError extends Blip2Error {
     this.mismatched = mismatched;
   }
 }
+
+transferable(StateDictError);
 
 /** A name among the arguments would be passed over, and the whole module frozen. */
 function refuse(more: readonly unknown[], method: string): void {

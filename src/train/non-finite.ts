@@ -1,3 +1,4 @@
+import { transferable } from '../native/error-transfer.ts';
 import { Blip2Error } from '../native/errors.ts';
 
 /** Where in a step a tensor was found. */
@@ -24,6 +25,8 @@ export class NonFiniteError extends Blip2Error {
     this.checkpoint = checkpoint;
   }
 }
+
+transferable(NonFiniteError);
 
 function article(foundIn: FoundIn): string {
   if (foundIn === 'output') return 'the output of';

@@ -5,25 +5,15 @@ import { pathToFileURL } from 'node:url';
 import {
   ArgumentError,
   Blip2,
-  Blip2Error,
   Blip2ForConditionalGeneration,
   Blip2Processor,
   type CaptionOptions,
-  DeviceError,
   FileError,
   ImageError,
   type ModelOptions,
-  OperatorError,
-  OutOfMemoryError,
-  SafetensorsError,
-  SetupError,
-  StateDictError,
-  TensorFreedError,
-  TorchFileError,
   WorkerError,
 } from '../../src/index.ts';
 import { ModelWorker } from '../../src/pipeline/client.ts';
-import { packError, unpackError } from '../../src/pipeline/errors.ts';
 import { generativeCheckpoint, photos } from '../support/checkpoints.ts';
 
 const [chelsea, coffee] = photos as [string, string];
@@ -74,15 +64,13 @@ test('pictures may be paths, URLs, bytes and pixels', async () => {
 
 test('answers put the question into the template, for questions of unequal length', async () => {
   const questions = ['what is it?', 'what colour is the thing in the middle of the picture?'];
-  const expected = await Promise.all(
-    questions.map((question) => direct(coffee, `Question: ${question} Short answer:`, ANSWERING)),
-  );
+  const expected = await Promise.all(questions.map((question) => direct(coffee, `Question: ${question} Answer:`, ANSWERING)));
   expect(await blip2.answer([coffee, coffee], questions)).toEqual(expected);
   expect(await blip2.answer(coffee, questions[1] as string)).toBe(expected[1]);
   const custom = await direct(coffee, 'Q: $& why? A:', ANSWERING);
   expect(await blip2.answer(coffee, '$& why?', { template: 'Q: {} A:' })).toBe(custom);
 });
-const ANSWERING = { numBeams: 5, maxNewTokens: 10, minNewTokens: 1, lengthPenalty: 0 };
+const ANSWERING = { numBeams: 5, maxNewTokens: 10, minNewTokens: 1, lengthPenalty: -1 };
 
 test('streamed pieces add up to the greedy text', async () => {
   const expected = await blip2.caption([chelsea, coffee], { numBeams: 1 });
@@ -195,29 +183,6 @@ test('what a model is loaded with is checked by name', async () => {
     const error = await Blip2.fromPretrained(folder, options as ModelOptions).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ArgumentError);
     expect(error).toMatchObject({ argument });
-  }
-});
-
-test('every error class crosses between threads', () => {
-  const made = [
-    new ArgumentError('x', 'a', 'b'),
-    new TensorFreedError('x', 'a', 'b'),
-    new OperatorError('ERR_OPERATOR', 'm', 'add.Tensor', 'add()'),
-    new OutOfMemoryError('ERR_OUT_OF_MEMORY', 'm', 'add.Tensor', undefined),
-    new DeviceError('ERR_DEVICE', 'm'),
-    new SetupError('m'),
-    new FileError('a.json', 'is none'),
-    new SafetensorsError('a.safetensors', 'a header', 'none'),
-    new TorchFileError('a.pth', 'a pickle', 'none'),
-    new ImageError('a.png', 'is none'),
-    new StateDictError(['a.weight'], [], [], 'a.safetensors'),
-    new Blip2Error('ERR_OTHER', 'm'),
-    new TypeError('m'),
-  ];
-  for (const error of made) {
-    const back = unpackError(structuredClone(packError(error)));
-    expect(Object.getPrototypeOf(back)).toBe(Object.getPrototypeOf(error));
-    expect(packError(back)).toEqual(packError(error));
   }
 });
 

@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Header } from 'tar/header';
 import { Pax } from 'tar/pax';
+import { transferable } from '../../native/error-transfer.ts';
 import { FileError } from '../../native/errors.ts';
 import { reasonOf } from '../../native/files.ts';
 import { staysInside } from './records.ts';
@@ -10,6 +11,8 @@ import { staysInside } from './records.ts';
 export class TarError extends FileError {
   override readonly name: string = 'TarError';
 }
+
+transferable(TarError);
 
 /** A file in a tar. */
 export interface TarMember {

@@ -1,3 +1,4 @@
+import { transferable } from '../../native/error-transfer.ts';
 import { Blip2Error } from '../../native/errors.ts';
 import type { BrokenSample } from '../datasets/sample.ts';
 
@@ -13,6 +14,8 @@ export class BrokenSamplesError extends Blip2Error {
     this.samples = samples;
   }
 }
+
+transferable(BrokenSamplesError);
 
 const REMEMBERED = 100;
 const JUDGED_FROM = 1000; // a share of fewer samples says little

@@ -1,3 +1,4 @@
+import { transferable } from '../../native/error-transfer.ts';
 import { FileError } from '../../native/errors.ts';
 
 /** A safetensors file, or the index of several, is not what it claims to be. */
@@ -11,3 +12,5 @@ export class SafetensorsError extends FileError {
     this.field = field;
   }
 }
+
+transferable(SafetensorsError);

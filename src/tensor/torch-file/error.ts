@@ -1,3 +1,4 @@
+import { transferable } from '../../native/error-transfer.ts';
 import { FileError } from '../../native/errors.ts';
 
 /** A file of `torch.save`, or the index of several, is not what it claims to be, or asks for more than tensors and plain values. */
@@ -11,3 +12,5 @@ export class TorchFileError extends FileError {
     this.field = field;
   }
 }
+
+transferable(TorchFileError);
