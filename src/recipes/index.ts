@@ -3,5 +3,15 @@ export type { DeepPartial } from './fields.ts';
 export { type RecipeRunOptions, recipeBatchSize, recipeTower } from './recipe-trainer.ts';
 export { type Stage1Recipe, type Stage1RecipeOptions, stage1, stage1WithoutItg } from './stage1.ts';
 export { Stage1Objective, type Stage1Parts } from './stage1-objective.ts';
+export {
+  type LanguageModelName,
+  type LanguageModelOption,
+  type PrefixSplit,
+  type Stage2Recipe,
+  type Stage2RecipeOptions,
+  stage2,
+} from './stage2.ts';
+export { Stage2Objective, type Stage2Parts } from './stage2-objective.ts';
 export { newStage1Model, type Stage1RunOptions, stage1BatchSize, stage1Tower, stage1Trainer } from './train-stage1.ts';
+export { newStage2Model, type Stage2RunOptions, stage2Trainer } from './train-stage2.ts';
 export type { TrainingRecipe, VisionName, VisionOption, VisionRecipe } from './training-recipe.ts';

@@ -11,6 +11,7 @@ import {
   type Stage1Recipe,
   type Stage1RecipeOptions,
   stage1,
+  type TrainingRecipe,
   VisionModel,
 } from '../../src/index.ts';
 import type { Json } from '../../src/native/files.ts';
@@ -73,7 +74,10 @@ export function tinyModel(recipe: Stage1Recipe): Blip2ForPretraining {
 }
 
 /** Pictures of noise and captions of 3 to 8 words, each batch a function of its number, which is the stream's whole state. */
-export function noise(recipe: Stage1Recipe, batches = Infinity): (state?: Json) => BatchStream<CaptionedBatch> {
+export function noise(
+  recipe: Pick<TrainingRecipe, 'batchSize' | 'accumulation' | 'vision'>,
+  batches = Infinity,
+): (state?: Json) => BatchStream<CaptionedBatch> {
   const size = recipe.batchSize / recipe.accumulation;
   const side = recipe.vision.config.imageSize;
   return (state) => {
