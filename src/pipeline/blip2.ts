@@ -1,38 +1,22 @@
-import type { ImageSource } from '../data/index.ts';
-import type { GenerateOptions } from '../generate/index.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { ModelWorker } from './client.ts';
+import { EncodedImage, type ImageInput } from './encoded-image.ts';
+import { checkBatchSize, checkOptions, checkSignal, type ModelOptions, settingsOf, shown } from './inputs.ts';
+import type { GenerativeFacts } from './protocol.ts';
 import {
-  checkBatchSize,
-  checkOptions,
-  checkSignal,
-  imagesOf,
-  type ModelOptions,
-  portable,
-  settingsOf,
-  shown,
-  textsOf,
-} from './inputs.ts';
-
-/** Options of the calls that write text: {@link GenerateOptions}, and how many pictures go through the model at a time. */
-export interface TextOptions extends Omit<GenerateOptions, 'numReturnSequences' | 'seed'> {
-  /** Where sampling starts; every picture has its own stream from it. */
-  seed?: number | undefined;
-  /** Pictures in one batch; 8 unless told. */
-  batchSize?: number | undefined;
-}
-
-/** Options of {@link Blip2.caption}. Five beams and at most 30 tokens unless told. */
-export interface CaptionOptions extends TextOptions {
-  /** What the caption goes on from, such as `'a photo of'`; nothing unless told. */
-  prompt?: string;
-}
-
-/** Options of {@link Blip2.answer}. Five beams, at most 10 tokens and a length penalty of 0 unless told. */
-export interface AnswerOptions extends TextOptions {
-  /** Where the question stands for `{}`; `'Question: {} Short answer:'` unless told. */
-  template?: string;
-}
+  type AnswerOptions,
+  type Asked,
+  answerRequest,
+  type CaptionOptions,
+  captionRequest,
+  type RankedAnswer,
+  type RankOptions,
+  ranked,
+  rankRequest,
+  STREAM,
+  sentImages,
+  type TextRequest,
+} from './requests.ts';
 
 /** A piece of streamed text. */
 export interface TextPiece {
@@ -41,19 +25,6 @@ export interface TextPiece {
   /** What comes after that picture's earlier pieces. */
   text: string;
 }
-
-/** @internal What the worker is asked. */
-export interface TextRequest {
-  images: readonly ImageSource[];
-  prompts: readonly (string | null)[];
-  batchSize: number;
-  options: GenerateOptions;
-}
-
-const CAPTION: TextOptions = { numBeams: 5, maxNewTokens: 30 };
-const ANSWER: TextOptions = { numBeams: 5, maxNewTokens: 10, minNewTokens: 1, lengthPenalty: 0 };
-const STREAM: TextOptions = { numBeams: 1 };
-const TEMPLATE = 'Question: {} Short answer:';
 
 /**
  * Captions and answers for applications: pictures and strings in, strings out. The model lives in a worker thread, so the event loop stays
@@ -67,9 +38,11 @@ const TEMPLATE = 'Question: {} Short answer:';
  */
 export class Blip2 {
   readonly #worker: ModelWorker;
+  readonly #facts: GenerativeFacts;
 
   private constructor(worker: ModelWorker) {
     this.#worker = worker;
+    this.#facts = worker.facts as GenerativeFacts;
   }
 
   /**
@@ -80,24 +53,29 @@ export class Blip2 {
     return new Blip2(await ModelWorker.start(settingsOf('generative', directory, options)));
   }
 
+  /** The kind of the language model. */
+  get languageModel(): 'opt' | 't5' {
+    return this.#facts.languageModel;
+  }
+
   /**
    * One caption a picture.
    * @throws ImageError (naming the picture), ArgumentError (naming the option); the signal's reason; WorkerError once closed
    */
-  caption(image: ImageSource, options?: CaptionOptions): Promise<string>;
-  caption(images: readonly ImageSource[], options?: CaptionOptions): Promise<string[]>;
-  async caption(images: ImageSource | readonly ImageSource[], options: CaptionOptions = {}): Promise<string | string[]> {
-    const { request, signal, single } = captionRequest(images, options);
+  caption(image: ImageInput, options?: CaptionOptions): Promise<string>;
+  caption(images: readonly ImageInput[], options?: CaptionOptions): Promise<string[]>;
+  async caption(images: ImageInput | readonly ImageInput[], options: CaptionOptions = {}): Promise<string | string[]> {
+    const { request, signal, single } = captionRequest(this.#asked, images, options);
     const texts = (await this.#worker.call('write', request, signal)) as string[];
     return single ? (texts[0] as string) : texts;
   }
 
   /** Captions in pieces as they come; greedy unless `doSample`. Leaving the loop early stops the model. */
   streamCaption(
-    images: ImageSource | readonly ImageSource[],
+    images: ImageInput | readonly ImageInput[],
     options: CaptionOptions = {},
   ): AsyncGenerator<TextPiece, void, undefined> {
-    const { request, signal } = captionRequest(images, options, STREAM);
+    const { request, signal } = captionRequest(this.#asked, images, options, STREAM);
     return this.#stream(request, signal);
   }
 
@@ -105,26 +83,94 @@ export class Blip2 {
    * One answer a picture; with a single question, that question of each.
    * @throws as {@link caption}
    */
-  answer(image: ImageSource, question: string, options?: AnswerOptions): Promise<string>;
-  answer(images: readonly ImageSource[], questions: string | readonly string[], options?: AnswerOptions): Promise<string[]>;
+  answer(image: ImageInput, question: string, options?: AnswerOptions): Promise<string>;
+  answer(images: readonly ImageInput[], questions: string | readonly string[], options?: AnswerOptions): Promise<string[]>;
   async answer(
-    images: ImageSource | readonly ImageSource[],
+    images: ImageInput | readonly ImageInput[],
     questions: string | readonly string[],
     options: AnswerOptions = {},
   ): Promise<string | string[]> {
-    const { request, signal, single } = answerRequest(images, questions, options);
+    const { request, signal, single } = answerRequest(this.#asked, images, questions, options);
     const texts = (await this.#worker.call('write', request, signal)) as string[];
     return single ? (texts[0] as string) : texts;
   }
 
   /** Answers in pieces as they come; greedy unless `doSample`. Leaving the loop early stops the model. */
   streamAnswer(
-    images: ImageSource | readonly ImageSource[],
+    images: ImageInput | readonly ImageInput[],
     questions: string | readonly string[],
     options: AnswerOptions = {},
   ): AsyncGenerator<TextPiece, void, undefined> {
-    const { request, signal } = answerRequest(images, questions, options, STREAM);
+    const { request, signal } = answerRequest(this.#asked, images, questions, options, STREAM);
     return this.#stream(request, signal);
+  }
+
+  /**
+   * Given answers by how likely the model finds each, the likeliest first. Picture and question go through the model once, whatever the number of
+   * answers.
+   * @param answers for all pictures, or a list for each
+   * @throws as {@link caption}
+   * @example const [best] = await blip2.rank('beach.jpg', 'is it day or night?', ['day', 'night']);
+   */
+  rank(image: ImageInput, question: string, answers: readonly string[], options?: RankOptions): Promise<RankedAnswer[]>;
+  rank(
+    images: readonly ImageInput[],
+    questions: string | readonly string[],
+    answers: readonly string[] | readonly (readonly string[])[],
+    options?: RankOptions,
+  ): Promise<RankedAnswer[][]>;
+  async rank(
+    images: ImageInput | readonly ImageInput[],
+    questions: string | readonly string[],
+    answers: readonly string[] | readonly (readonly string[])[],
+    options: RankOptions = {},
+  ): Promise<RankedAnswer[] | RankedAnswer[][]> {
+    const { request, signal, single } = rankRequest(this.#asked, images, questions, answers, options);
+    const scores = (await this.#worker.call('rank', request, signal)) as number[][];
+    const rows = scores.map((row, i) => ranked(request.answers[i] as readonly string[], row));
+    return single ? (rows[0] as RankedAnswer[]) : rows;
+  }
+
+  /**
+   * Encodes pictures for several calls about them; dispose of each when done.
+   * @throws as {@link caption}
+   * @example
+   * using beach = await blip2.encode('beach.jpg');
+   * for (const question of questions) console.log(await blip2.answer(beach, question));
+   */
+  encode(image: ImageInput, options?: EncodeImageOptions): Promise<EncodedImage>;
+  encode(images: readonly ImageInput[], options?: EncodeImageOptions): Promise<EncodedImage[]>;
+  async encode(
+    images: ImageInput | readonly ImageInput[],
+    options: EncodeImageOptions = {},
+  ): Promise<EncodedImage | EncodedImage[]> {
+    checkOptions(options, { batchSize: true, signal: true });
+    const { batchSize = 8, signal } = options;
+    checkBatchSize(batchSize);
+    checkSignal(signal);
+    const { list, single } = sentImages(this.#worker, images);
+    const ids = (await this.#worker.call('encode', { images: list, batchSize }, signal)) as number[];
+    const encoded = ids.map((id) => new EncodedImage(this.#worker, id));
+    return single ? (encoded[0] as EncodedImage) : encoded;
+  }
+
+  /** How many tokens a prompt is, a picture's queries and special tokens included. */
+  async countTokens(prompt: string): Promise<number> {
+    if (typeof prompt !== 'string') throw new ArgumentError('prompt', 'a string', shown(prompt));
+    return (await this.#worker.call('countTokens', prompt)) as number;
+  }
+
+  /** The most tokens that a prompt may have ({@link countTokens}) where up to `maxNewTokens` are to follow; Infinity where nothing limits it. */
+  promptRoom(maxNewTokens: number): number {
+    const { positions, maxPromptLength } = this.#facts;
+    return Math.min(
+      positions === null ? Number.POSITIVE_INFINITY : positions - maxNewTokens,
+      maxPromptLength ?? Number.POSITIVE_INFINITY,
+    );
+  }
+
+  get #asked(): Asked {
+    return { worker: this.#worker, languageModel: this.languageModel };
   }
 
   #stream(request: TextRequest, signal: AbortSignal | undefined): AsyncGenerator<TextPiece, void, undefined> {
@@ -141,79 +187,9 @@ export class Blip2 {
   }
 }
 
-interface Prepared {
-  request: TextRequest;
-  signal: AbortSignal | undefined;
-  single: boolean;
-}
-
-/** Every option of {@link TextOptions}; one sequence is returned for each picture, and one seed serves them all. */
-const KNOWN: Record<keyof TextOptions, true> = {
-  maxLength: true,
-  maxNewTokens: true,
-  minLength: true,
-  minNewTokens: true,
-  doSample: true,
-  temperature: true,
-  topK: true,
-  topP: true,
-  seed: true,
-  numBeams: true,
-  lengthPenalty: true,
-  earlyStopping: true,
-  repetitionPenalty: true,
-  noRepeatNgramSize: true,
-  eosTokenId: true,
-  padTokenId: true,
-  bosTokenId: true,
-  signal: true,
-  batchSize: true,
-};
-
-function captionRequest(
-  images: ImageSource | readonly ImageSource[],
-  options: CaptionOptions,
-  defaults: TextOptions = {},
-): Prepared {
-  checkOptions(options, { ...KNOWN, prompt: true });
-  const { prompt, ...rest } = options;
-  if (prompt !== undefined && typeof prompt !== 'string') throw new ArgumentError('prompt', 'a string', typeof prompt);
-  const { list, single } = imagesOf(images);
-  return prepared(
-    list,
-    single,
-    list.map(() => prompt ?? null),
-    { ...CAPTION, ...defaults, ...rest },
-  );
-}
-
-function answerRequest(
-  images: ImageSource | readonly ImageSource[],
-  questions: string | readonly string[],
-  options: AnswerOptions,
-  defaults: TextOptions = {},
-): Prepared {
-  checkOptions(options, { ...KNOWN, template: true });
-  const { template = TEMPLATE, ...rest } = options;
-  if (typeof template !== 'string' || !template.includes('{}')) {
-    throw new ArgumentError('template', 'a string with {} in it', shown(template));
-  }
-  const { list, single } = imagesOf(images);
-  const prompts = textsOf('questions', questions, list.length).map((question) => template.replace('{}', () => question));
-  return prepared(list, single, prompts, { ...ANSWER, ...defaults, ...rest });
-}
-
-function prepared(
-  images: readonly ImageSource[],
-  single: boolean,
-  prompts: readonly (string | null)[],
-  { signal, batchSize = 8, ...options }: TextOptions,
-): Prepared {
-  checkBatchSize(batchSize);
-  checkSignal(signal);
-  const { seed } = options;
-  if (seed !== undefined && !(Number.isSafeInteger(seed) && seed >= 0)) {
-    throw new ArgumentError('seed', 'an integer of at least 0', shown(seed));
-  }
-  return { request: { images: images.map(portable), prompts, batchSize, options }, signal, single };
+/** Options of {@link Blip2.encode}. */
+export interface EncodeImageOptions {
+  /** Pictures in one batch; 8 unless told. */
+  batchSize?: number | undefined;
+  signal?: AbortSignal | undefined;
 }

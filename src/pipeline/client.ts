@@ -11,13 +11,16 @@ interface Pending {
 
 /** One worker thread with a model in it. Calls are answered in the order in which they were made. */
 export class ModelWorker {
+  /** What the worker says of its model. */
+  readonly facts: unknown;
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   readonly #exited: Promise<void>;
   #nextId = 0;
   #ended: WorkerError | undefined;
 
-  private constructor(worker: Worker) {
+  private constructor(worker: Worker, facts: unknown) {
+    this.facts = facts;
     this.#worker = worker;
     this.#exited = new Promise((resolve) => worker.once('exit', () => resolve()));
     worker.on('message', (reply: Reply) => this.#receive(reply));
@@ -43,7 +46,7 @@ export class ModelWorker {
           void worker.terminate();
           reject(unpackError(reply.error));
         } else {
-          const client = new ModelWorker(worker);
+          const client = new ModelWorker(worker, reply.type === 'ready' ? reply.facts : undefined);
           worker.unref(); // an idle model does not keep the process alive
           resolve(client);
         }

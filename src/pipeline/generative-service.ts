@@ -1,10 +1,14 @@
-import { Blip2Processor } from '../data/index.ts';
+import { Blip2Processor, type ImageSource } from '../data/index.ts';
 import type { DecidedToken } from '../generate/index.ts';
 import type { GenerateInputs } from '../models/blip2/generate.ts';
+import { languageKind } from '../models/blip2/language/kinds.ts';
 import { Blip2ForConditionalGeneration } from '../models/blip2/model.ts';
-import type { TextPiece, TextRequest } from './blip2.ts';
-import { loadOptions, type WorkerSettings } from './protocol.ts';
-import { type CallContext, parts, type Service, toDevice } from './serve.ts';
+import { inferenceMode, keep, scope, stack, type Tensor } from '../tensor/index.ts';
+import type { TextPiece } from './blip2.ts';
+import { type HeldImage, isHeld, type SentImage } from './encoded-image.ts';
+import { type GenerativeFacts, loadOptions, type WorkerSettings } from './protocol.ts';
+import type { RankRequest, TextRequest } from './requests.ts';
+import { type CallContext, parts, type Service, toDevice, turn } from './serve.ts';
 import { TextStream } from './text-stream.ts';
 
 /** Writes text about pictures with a generative checkpoint. */
@@ -12,24 +16,54 @@ export function generativeService(settings: WorkerSettings): Service {
   const { directory } = settings;
   const processor = Blip2Processor.fromPretrained(directory);
   const model = Blip2ForConditionalGeneration.fromPretrained(directory, loadOptions(settings));
+  const { tokenizer } = processor;
+  const { textConfig, numQueryTokens } = model.config;
+  const { decoderOnly } = languageKind(textConfig.modelType);
   const { device } = model.languageProjection.weight;
   const { dtype } = model.visionModel.postLayernorm.weight ?? model.languageProjection.weight;
+  const held = new HeldImages();
+
+  /** The queries of pictures as the language model reads them, `[B, Q, E]`; one that comes several times is encoded once. The caller's. */
+  const encode = async (images: readonly SentImage[]): Promise<Tensor> => {
+    const sources = [...new Set(images.filter((image): image is ImageSource => !isHeld(image)))];
+    const made = sources.length === 0 ? undefined : await processor.imageProcessor.preprocess(sources);
+    using pixels = made && toDevice(made, device, dtype);
+    return inferenceMode(() =>
+      scope(() => {
+        const queries = pixels && model.encodeImages(pixels);
+        const row = (image: SentImage): Tensor =>
+          isHeld(image) ? held.get(image) : (queries as Tensor).select(0, sources.indexOf(image));
+        return stack(images.map(row));
+      }),
+    );
+  };
 
   /** Model inputs of some pictures and their prompts; the caller's to dispose of. */
   const prepare = async ({ images, prompts }: Pick<TextRequest, 'images' | 'prompts'>): Promise<Inputs> => {
-    const text = prompts.filter((prompt) => prompt !== null);
-    const made = await processor.preprocess(text.length > 0 ? { images, text } : { images });
-    const [pixelValues, inputIds, attentionMask] = [
-      toDevice(made.pixelValues, device, dtype),
-      toDevice(made.inputIds, device),
-      toDevice(made.attentionMask, device),
-    ];
-    if (pixelValues === undefined) throw new Error('pictures give pixels');
-    return new Inputs({ pixelValues, inputIds, attentionMask });
+    // An encoder reads something in any case; a decoder goes on from its first token.
+    const texts = decoderOnly && prompts.includes(null) ? undefined : prompts.map((prompt) => prompt ?? '');
+    const ids = texts && processor.encode(texts, true, { padding: 'longest', paddingSide: decoderOnly ? 'left' : 'right' });
+    const languageModelInputs = await encode(images);
+    if (ids === undefined) return new Inputs({ languageModelInputs });
+    const { inputIds, attentionMask } = ids.toTensors();
+    return new Inputs({
+      languageModelInputs,
+      inputIds: toDevice(inputIds, device),
+      attentionMask: toDevice(attentionMask, device),
+    });
   };
 
-  /** Ids before the new ones: the prompt's, or the queries' and the first token's. */
-  const promptLength = ({ inputIds }: GenerateInputs): number => inputIds?.size(1) ?? model.config.numQueryTokens + 1;
+  /** Ids before the new ones: the prompt's, or the queries' and the first token's; a decoder of its own has its start token. */
+  const promptLength = ({ inputIds }: GenerateInputs): number => (decoderOnly ? (inputIds?.size(1) ?? numQueryTokens + 1) : 1);
+
+  /** The tokens of an answer and what ends it, as they would follow the prompt. */
+  const answerIds = (answer: string): number[] => {
+    // After a prompt that ends in a word a new one begins; a decoder of its own begins with one.
+    const text = decoderOnly ? ` ${answer.trim()}` : answer.trim();
+    const [ids] = tokenizer.encode([text], { addSpecialTokens: false }).inputIds;
+    const end = [textConfig.eosTokenId].flat()[0];
+    return end === undefined ? [...(ids as number[])] : [...(ids as number[]), end];
+  };
 
   const calls = {
     async write(request: TextRequest, { signal }: CallContext): Promise<string[]> {
@@ -42,7 +76,7 @@ export function generativeService(settings: WorkerSettings): Service {
         sequencesScores?.dispose();
         const start = promptLength(inputs.tensors);
         texts.push(
-          ...processor.tokenizer.batchDecode(
+          ...tokenizer.batchDecode(
             ids.map((row) => row.slice(start)),
             { skipSpecialTokens: true },
           ),
@@ -55,7 +89,7 @@ export function generativeService(settings: WorkerSettings): Service {
       let first = 0;
       for (const { images, prompts } of batches(request)) {
         using inputs = await prepare({ images, prompts });
-        const texts = images.map(() => new TextStream(processor.tokenizer));
+        const texts = images.map(() => new TextStream(tokenizer));
         const steps = model.stream(inputs.tensors, { ...request.options, signal });
         for (;;) {
           const step = await steps.next();
@@ -75,8 +109,90 @@ export function generativeService(settings: WorkerSettings): Service {
         first += images.length;
       }
     },
+
+    /** Log-likelihoods of each picture's answers. */
+    async rank({ answers, ...request }: RankRequest, { signal }: CallContext): Promise<number[][]> {
+      const scores: number[][] = [];
+      // Lists that are the same are tokenised once.
+      const ids = new Map([...new Set(answers)].map((list) => [list, list.map(answerIds)]));
+      for (const { images, prompts } of batches(request)) {
+        using inputs = await prepare({ images, prompts });
+        const lists = answers.slice(scores.length, scores.length + images.length);
+        const continuations = lists.map((list) => ids.get(list) as number[][]);
+        scores.push(...(await model.score(inputs.tensors, continuations, { signal })));
+      }
+      return scores;
+    },
+
+    /** Numbers of the pictures, which are held from then on. */
+    async encode({ images, batchSize }: Pick<TextRequest, 'images' | 'batchSize'>, { signal }: CallContext): Promise<number[]> {
+      const ids: number[] = [];
+      try {
+        for (const part of parts(images, batchSize)) {
+          using queries = await encode(part);
+          ids.push(...held.add(queries));
+          await turn(signal);
+        }
+      } catch (error) {
+        for (const id of ids) held.release(id);
+        throw error;
+      }
+      return ids;
+    },
+
+    async release(id: number): Promise<void> {
+      held.release(id);
+    },
+
+    async countTokens(prompt: string): Promise<number> {
+      return (processor.encode([prompt], true).inputIds[0] as readonly number[]).length;
+    },
   };
-  return { calls, dispose: () => model.dispose() };
+
+  const limit = tokenizer.config.raw('model_max_length');
+  const facts: GenerativeFacts = {
+    languageModel: textConfig.modelType,
+    positions: textConfig.modelType === 'opt' ? textConfig.maxPositionEmbeddings : null,
+    maxPromptLength: typeof limit === 'number' && Number.isSafeInteger(limit) ? limit + numQueryTokens : null,
+  };
+  const dispose = (): void => {
+    held.dispose();
+    model.dispose();
+  };
+  return { calls, facts, dispose };
+}
+
+/** Pictures that were encoded for several calls, `[Q, E]` each. */
+class HeldImages {
+  readonly #queries = new Map<number, Tensor>();
+  #next = 0;
+
+  /** Keeps the rows of `[B, Q, E]` and gives their numbers. */
+  add(queries: Tensor): number[] {
+    return inferenceMode(() =>
+      scope(() =>
+        queries.unbind(0).map((row) => {
+          this.#queries.set(this.#next, keep(row.clone()));
+          return this.#next++;
+        }),
+      ),
+    );
+  }
+
+  get({ held }: HeldImage): Tensor {
+    const queries = this.#queries.get(held);
+    if (queries === undefined) throw new Error(`picture ${held} is not held`);
+    return queries;
+  }
+
+  release(id: number): void {
+    this.#queries.get(id)?.dispose();
+    this.#queries.delete(id);
+  }
+
+  dispose(): void {
+    for (const id of [...this.#queries.keys()]) this.release(id);
+  }
 }
 
 /** Tensors that go together. */
@@ -88,12 +204,16 @@ class Inputs {
   }
 
   [Symbol.dispose](): void {
-    const { pixelValues, inputIds, attentionMask } = this.tensors;
-    for (const tensor of [pixelValues, inputIds, attentionMask]) tensor?.dispose();
+    const { languageModelInputs, inputIds, attentionMask } = this.tensors;
+    for (const tensor of [languageModelInputs, inputIds, attentionMask]) tensor?.dispose();
   }
 }
 
-function* batches({ images, prompts, batchSize }: TextRequest): Generator<Pick<TextRequest, 'images' | 'prompts'>> {
+function* batches<R extends Pick<TextRequest, 'images' | 'prompts' | 'batchSize'>>({
+  images,
+  prompts,
+  batchSize,
+}: R): Generator<Pick<R, 'images' | 'prompts'>> {
   const texts = [...parts(prompts, batchSize)];
   for (const [i, part] of [...parts(images, batchSize)].entries()) yield { images: part, prompts: texts[i] ?? [] };
 }

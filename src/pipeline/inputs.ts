@@ -59,9 +59,9 @@ export function shown(value: unknown): string {
 }
 
 /** A list of pictures, whether one or many were given. */
-export function imagesOf(images: ImageSource | readonly ImageSource[]): { list: readonly ImageSource[]; single: boolean } {
+export function imagesOf<T extends ImageSource | object>(images: T | readonly T[]): { list: readonly T[]; single: boolean } {
   const single = !Array.isArray(images);
-  const list = (single ? [images] : images) as readonly ImageSource[];
+  const list = (single ? [images] : images) as readonly T[];
   if (list.length === 0) throw new ArgumentError('images', 'at least one picture', 'none');
   const odd = list.find((image) => typeof image !== 'string' && (typeof image !== 'object' || image === null));
   if (odd !== undefined) throw new ArgumentError('images', 'paths, file: URLs, bytes or pixels', String(odd));

@@ -10,6 +10,15 @@ export interface WorkerSettings {
   threads: number | undefined;
 }
 
+/** What is to be known of a generative model. */
+export interface GenerativeFacts {
+  languageModel: 'opt' | 't5';
+  /** Most tokens of prompt and new text together; null where positions end nowhere. */
+  positions: number | null;
+  /** Most tokens of a prompt that the tokenizer speaks of; null where it speaks of none. */
+  maxPromptLength: number | null;
+}
+
 /** To the worker. */
 export type Request =
   | { type: 'call'; id: number; method: string; input: unknown }
@@ -18,7 +27,7 @@ export type Request =
 
 /** From the worker. */
 export type Reply =
-  | { type: 'ready' }
+  | { type: 'ready'; facts?: unknown }
   | { type: 'failed'; error: PackedError }
   | { type: 'piece'; id: number; piece: unknown }
   | { type: 'done'; id: number; result: unknown }

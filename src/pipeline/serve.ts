@@ -14,6 +14,8 @@ export interface CallContext {
 /** A model behind a message port: its calls by name, and how to free it. */
 export interface Service {
   calls: Readonly<Record<string, (input: never, context: CallContext) => Promise<unknown>>>;
+  /** What the other side is to know of the model. */
+  facts?: unknown;
   dispose(): void;
 }
 

@@ -18,8 +18,9 @@ const services: Record<WorkerSettings['kind'], (settings: WorkerSettings) => Ser
 
 try {
   if (settings.threads !== undefined) setThreads(settings.threads);
-  serve(port, services[settings.kind](settings));
-  port.postMessage({ type: 'ready' } satisfies Reply);
+  const service = services[settings.kind](settings);
+  serve(port, service);
+  port.postMessage({ type: 'ready', facts: service.facts } satisfies Reply);
 } catch (error) {
   port.postMessage({ type: 'failed', error: packError(error) } satisfies Reply);
   port.close();

@@ -30,11 +30,17 @@ const qformer = {
   initializer_range: 0.3,
 };
 
+/** T5 calls them otherwise than OPT, whose fields it passes over. */
+const T5 = { d_model: 32, d_kv: 16, d_ff: 64, num_layers: 2, num_decoder_layers: 2, num_heads: 2, initializer_factor: 2 };
+
 /** A folder with a small random captioning model and everything beside it, as a user would have it; the caller's to delete. */
-export function generativeCheckpoint(overrides: { hiddenSize?: number; layers?: number } = {}): string {
+export function generativeCheckpoint(
+  overrides: { hiddenSize?: number; layers?: number; languageModel?: 'opt' | 't5' } = {},
+): string {
+  const { languageModel = 'opt' } = overrides;
   const folder = fs.mkdtempSync(path.join(tmpdir(), 'blip2-checkpoint-'));
   for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
-    fs.copyFileSync(path.join(FIXTURES, 'text/opt', name), path.join(folder, name));
+    fs.copyFileSync(path.join(FIXTURES, `text/${languageModel}`, name), path.join(folder, name));
   }
   const { vocabSize } = Tokenizer.fromPretrained(folder);
   const config = parseBlip2Config({
@@ -44,8 +50,9 @@ export function generativeCheckpoint(overrides: { hiddenSize?: number; layers?: 
     vision_config: vision,
     qformer_config: qformer,
     text_config: {
-      model_type: 'opt',
+      model_type: languageModel,
       vocab_size: vocabSize + 1,
+      ...(languageModel === 't5' ? T5 : {}),
       hidden_size: overrides.hiddenSize ?? 32,
       ffn_dim: 64,
       num_hidden_layers: overrides.layers ?? 2,
