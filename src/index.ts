@@ -11,5 +11,6 @@ export * from './objectives/index.ts';
 export * from './optim/index.ts';
 export * from './pipeline/index.ts';
 export * from './recipes/index.ts';
+export * from './tasks/index.ts';
 export * from './tensor/index.ts';
 export * from './train/index.ts';
