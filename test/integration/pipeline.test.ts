@@ -1,7 +1,9 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import {
   ArgumentError,
   Blip2,
@@ -186,21 +188,43 @@ test('what a model is loaded with is checked by name', async () => {
   }
 });
 
+/** The longest that the event loop of this process was held up during `work`, and that of a process that does nothing, in ms. */
+async function longestLag(work: () => Promise<unknown>): Promise<{ own: number; idle: number }> {
+  const idle = fork(fileURLToPath(new URL('../support/idle-loop.mjs', import.meta.url)), { execArgv: [] });
+  const ask = async (what: string): Promise<unknown> => {
+    const answer = once(idle, 'message');
+    idle.send(what);
+    return (await answer)[0];
+  };
+  try {
+    await ask('start');
+    const lag = monitorEventLoopDelay({ resolution: 5 });
+    lag.enable();
+    await work();
+    lag.disable();
+    return { own: lag.max / 1e6, idle: Number(await ask('stop')) };
+  } finally {
+    idle.kill();
+  }
+}
+
 test('the event loop stays free during captions', async () => {
   const large = generativeCheckpoint({ hiddenSize: 256, layers: 8 });
   const other = await Blip2.fromPretrained(large, { threads: 1 });
   await other.caption(chelsea);
-  const lag = monitorEventLoopDelay({ resolution: 5 });
-  lag.enable();
-  const start = performance.now();
-  await other.caption(photos, { minNewTokens: 60, maxNewTokens: 60 });
-  const took = performance.now() - start;
-  lag.disable();
+  const seen: { own: number; idle: number; took: number }[] = [];
+  // A model that runs in this thread holds the loop up every time. A busy machine's scheduler holds up any process now and then, so it is
+  // asked again, and what it does to a process that does nothing is allowed for.
+  const isFree = () => seen.some(({ own, idle }) => own < 50 + idle);
+  while (!isFree() && seen.length < 5) {
+    const start = performance.now();
+    const lag = await longestLag(() => other.caption(photos, { minNewTokens: 60, maxNewTokens: 60 }));
+    seen.push({ ...lag, took: performance.now() - start });
+  }
   await other.close();
   fs.rmSync(large, { recursive: true });
-  expect(took).toBeGreaterThan(100); // long enough to have been felt
-  // Not the maximum: one turn that a busy machine's scheduler holds up says nothing about the model.
-  expect(lag.percentile(99) / 1e6).toBeLessThan(50);
+  expect(seen.every(({ took }) => took > 100)).toBe(true); // long enough to have been felt
+  expect({ isFree: isFree(), seen }).toEqual({ isFree: true, seen });
 });
 
 test('after close, and when it closes, calls are rejected', async () => {
