@@ -25,6 +25,7 @@ export interface ModelInput {
 
 /** Pictures and text to a BLIP-2's input, as Hugging Face's `Blip2Processor` makes it. */
 export class Blip2Processor {
+  /** The pictures' half. */
   readonly imageProcessor: ImageProcessor;
   /** With `<image>` among its tokens. */
   readonly tokenizer: Tokenizer;

@@ -12,7 +12,9 @@ export interface ImageTransform {
   readonly crop: { readonly scale: Range; readonly ratio: Range } | null;
   /** The probability that the picture is mirrored. */
   readonly flip: number;
+  /** Mean of red, green and blue, of numbers from 0 to 1; CLIP's unless told. */
   readonly imageMean: Colour;
+  /** Standard deviation of the same; CLIP's unless told. */
   readonly imageStd: Colour;
   /** Turn the picture as its EXIF orientation says. */
   readonly applyOrientation: boolean;

@@ -4,6 +4,7 @@ import type { Tensor } from '../tensor/index.ts';
 export interface ProcessGroup {
   /** This process's number, from 0. */
   readonly rank: number;
+  /** How many processes there are. */
   readonly size: number;
   /**
    * The tensors of all ranks, `[n, …]` each and of one shape, in the order of ranks: `[size·n, …]`. No gradient flows back, on one rank

@@ -12,6 +12,7 @@ export interface Generated {
 export interface DecidedToken {
   /** Row of `sequences`. */
   readonly row: number;
+  /** Its id. */
   readonly token: number;
 }
 

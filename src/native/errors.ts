@@ -13,6 +13,7 @@ interface NativeFailure extends Error {
 /** Every error that this package throws on purpose. `code` is stable, the message is for people. */
 export class Blip2Error extends Error {
   override readonly name: string = 'Blip2Error';
+  /** Stable, such as `ERR_ARGUMENT`; the message may change. */
   readonly code: string;
 
   constructor(code: string, message: string, options?: ErrorOptions) {
@@ -26,7 +27,9 @@ export class ArgumentError extends Blip2Error {
   override readonly name: string = 'ArgumentError';
   /** The parameter's name. */
   readonly argument: string;
+  /** What would have been right. */
   readonly expected: string;
+  /** What came, in words. */
   readonly received: string;
   /** The operator that was called, where there was one. */
   readonly operator: string | undefined;
@@ -92,6 +95,7 @@ export class SetupError extends Blip2Error {
 /** A file is missing, cut off, or not what it claims to be. */
 export class FileError extends Blip2Error {
   override readonly name: string = 'FileError';
+  /** Its path, as it was given. */
   readonly file: string;
 
   constructor(file: string, problem: string, options?: ErrorOptions) {

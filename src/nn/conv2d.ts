@@ -5,10 +5,14 @@ import type { Parameter } from './parameter.ts';
 
 /** 2-D convolution with a square kernel and no padding; x `[B, in, H, W]` → `[B, out, H', W']`, H' = ⌊(H − kernel)/stride⌋ + 1. */
 export class Conv2d extends Module {
+  /** `[out, in, kernel, kernel]` */
   readonly weight: Parameter;
+  /** `[out]`, or null. */
   readonly bias: Parameter | null;
+  /** Pixels from one window to the next, in both directions; 1 unless told. */
   readonly stride: number;
 
+  /** New weights and biases are uniform in ±1/√(in·kernel²); with `init`, weights are as it says and biases 0. */
   constructor(
     inChannels: number,
     outChannels: number,
@@ -22,6 +26,7 @@ export class Conv2d extends Module {
     this.stride = options.stride ?? 1;
   }
 
+  /** x `[B, in, H, W]` → `[B, out, H', W']`. */
   forward(x: Tensor): Tensor {
     return conv2d(x, this.weight, this.bias, this.stride);
   }

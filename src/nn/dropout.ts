@@ -3,6 +3,7 @@ import { Module } from './module.ts';
 
 /** In training, zeroes elements with probability p and scales the others by 1/(1 − p); in evaluation, nothing. */
 export class Dropout extends Module {
+  /** Probability of dropping an element, in training. */
   readonly p: number;
 
   constructor(p: number) {
@@ -10,6 +11,7 @@ export class Dropout extends Module {
     this.p = p;
   }
 
+  /** x of any shape; the same tensor where nothing is dropped. */
   forward(x: Tensor): Tensor {
     return this.training && this.p > 0 ? dropout(x, this.p) : x;
   }

@@ -5,13 +5,16 @@ import type { Parameter } from './parameter.ts';
 
 /** Rows of a table by id: ids `[…]` → `[…, size]`. */
 export class Embedding extends Module {
+  /** The table, `[count, size]`. */
   readonly weight: Parameter;
 
+  /** New rows are drawn from N(0, 1) unless `init` says otherwise. */
   constructor(count: number, size: number, options: { init?: Initializer } = {}) {
     super();
     this.weight = parameter([count, size], options.init ?? initNormal(1));
   }
 
+  /** ids `[…]`, integers below `count`, → `[…, size]`. */
   forward(ids: Tensor): Tensor {
     return embedding(this.weight, ids);
   }

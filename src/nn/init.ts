@@ -4,9 +4,11 @@ import { Parameter } from './parameter.ts';
 
 /** How modules are built: where their parameters lie, in which dtype, and from which random stream they start. */
 export interface Construction {
+  /** Of new parameters; float32 outside {@link building}. */
   dtype: Dtype;
   /** `'meta'` gives shapes without memory, for counting and for loading. */
   device: Device;
+  /** Where their values are drawn from; the process's own generator where there is none. */
   generator?: Generator;
 }
 

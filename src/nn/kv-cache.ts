@@ -2,15 +2,23 @@ import { arange, type Device, type Dtype, empty, full, keep, type Tensor } from 
 
 /** The shape of a {@link KeyValueCache}. Letters: B prompts, W continuations of each, P prompt positions. */
 export interface KeyValueCacheOptions {
+  /** Layers that have keys and values. */
   layers: number;
+  /** H, attention heads. */
   heads: number;
+  /** D, width of a head. */
   headDim: number;
+  /** B, prompts. */
   batch: number;
+  /** P, positions of the longest prompt. */
   prompt: number;
+  /** W, continuations of each prompt: beams, or 1. */
   width: number;
   /** Most steps that may follow the prompt. */
   steps: number;
+  /** Of keys, values and mask. */
   dtype: Dtype;
+  /** Where they lie. */
   device: Device;
   /** `[B, P]`, 0 where the prompt is padding; null: nowhere. */
   promptMask: Tensor | null;
@@ -18,9 +26,13 @@ export interface KeyValueCacheOptions {
 
 /** One step's views of the cache: where each layer writes its new keys and values, and what it then attends to. */
 export interface CacheStep {
+  /** Of each layer, `[B, H, W, D]`: to be written. */
   readonly newKeys: readonly Tensor[];
+  /** Of each layer, `[B, H, W, D]`: to be written. */
   readonly newValues: readonly Tensor[];
+  /** Of each layer, `[B, H, length, D]`: all so far, those to be written included. */
   readonly keys: readonly Tensor[];
+  /** Of each layer, `[B, H, length, D]`. */
   readonly values: readonly Tensor[];
   /** Added to the scores, `[B, 1, W, length]`; null where every continuation sees everything. */
   readonly mask: Tensor | null;
@@ -97,6 +109,7 @@ export class KeyValueCache {
     this.length = this.#options.prompt;
   }
 
+  /** Frees the cache. Views that a step was given become useless. */
   dispose(): void {
     this.#keys.dispose();
     this.#values.dispose();

@@ -5,8 +5,11 @@ import type { Parameter } from './parameter.ts';
 
 /** (x − mean) / √(variance + eps) · weight + bias over the last dimension; the variance is the biased one. */
 export class LayerNorm extends Module {
+  /** `[size]`, ones at first; null with `affine: false`. */
   readonly weight: Parameter | null;
+  /** `[size]`, zeros at first; null with `affine: false`. */
   readonly bias: Parameter | null;
+  /** Added to the variance; 1e-5 unless told. */
   readonly eps: number;
   readonly #shape: readonly [number];
 
@@ -19,6 +22,7 @@ export class LayerNorm extends Module {
     this.#shape = [size];
   }
 
+  /** x `[…, size]` → the same shape. */
   forward(x: Tensor): Tensor {
     return layerNorm(x, this.#shape, this.weight, this.bias, this.eps);
   }

@@ -5,9 +5,12 @@ import type { Parameter } from './parameter.ts';
 
 /** y = x·Wᵀ + b; x `[…, inFeatures]` → `[…, outFeatures]`. */
 export class Linear extends Module {
+  /** W, `[outFeatures, inFeatures]`. */
   readonly weight: Parameter;
+  /** b, `[outFeatures]`, or null. */
   readonly bias: Parameter | null;
 
+  /** New W and b are uniform in ±1/√inFeatures; with `init`, W is as it says and b is 0. */
   constructor(inFeatures: number, outFeatures: number, options: { bias?: boolean; init?: Initializer } = {}) {
     super();
     const init = options.init ?? initUniform(1 / Math.sqrt(inFeatures));
@@ -15,6 +18,7 @@ export class Linear extends Module {
     this.bias = (options.bias ?? true) ? parameter([outFeatures], options.init === undefined ? init : initZeros) : null;
   }
 
+  /** x `[…, inFeatures]` → `[…, outFeatures]`. */
   forward(x: Tensor): Tensor {
     return linear(x, this.weight, this.bias);
   }

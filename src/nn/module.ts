@@ -7,8 +7,11 @@ import { ModuleBuffer, Parameter } from './parameter.ts';
 /** What a checkpoint and a module disagree on, name by name. */
 export class StateDictError extends Blip2Error {
   override readonly name: string = 'StateDictError';
+  /** Names that the module has and the weights have not. */
   readonly missing: readonly string[];
+  /** Names that only the weights have. */
   readonly unexpected: readonly string[];
+  /** Names on both sides whose shapes differ, with both shapes. */
   readonly mismatched: readonly string[];
 
   /** @param source the file that the weights are from, where there is one */
@@ -88,10 +91,12 @@ export abstract class Module {
     return named;
   }
 
+  /** Every parameter once, in the order of {@link namedParameters}. */
   parameters(): Parameter[] {
     return [...this.namedParameters().values()];
   }
 
+  /** Buffers by name. */
   namedBuffers(): Map<string, ModuleBuffer> {
     const named = new Map<string, ModuleBuffer>();
     for (const [name, tensor] of this.#entries('')) if (tensor instanceof ModuleBuffer) named.set(name, tensor);
@@ -103,12 +108,14 @@ export abstract class Module {
     return this.parameters().reduce((sum, parameter) => sum + parameter.numel, 0);
   }
 
+  /** Turns dropout on (or off), here and below. */
   train(mode = true): this {
     if (typeof mode !== 'boolean') throw new ArgumentError('mode', 'true or false', kindOf(mode));
     for (const module of this.modules()) module.training = mode;
     return this;
   }
 
+  /** Turns dropout off, here and below. */
   eval(): this {
     return this.train(false);
   }

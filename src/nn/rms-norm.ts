@@ -8,7 +8,9 @@ import type { Parameter } from './parameter.ts';
  * the weight differ in dtype, the result has the weight's: a half-precision model may carry its residual sums in float32.
  */
 export class RMSNorm extends Module {
+  /** `[size]`, ones unless `init` says otherwise. */
   readonly weight: Parameter;
+  /** Added to the mean square; 1e-6 unless told. */
   readonly eps: number;
   readonly #shape: readonly [number];
 
@@ -19,6 +21,7 @@ export class RMSNorm extends Module {
     this.#shape = [size];
   }
 
+  /** x `[…, size]` → the same shape. */
   forward(x: Tensor): Tensor {
     const { weight, eps } = this;
     if (x.dtype === weight.dtype) return rmsNorm(x, this.#shape, weight, eps);

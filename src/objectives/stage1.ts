@@ -51,8 +51,11 @@ export interface Stage1Options {
 export interface Stage1Losses {
   /** The weighted sum. */
   loss: Tensor;
+  /** Image-text contrast, `[]`; null where its weight is 0. */
   itc: Tensor | null;
+  /** Image-text matching, `[]`; null where its weight is 0. */
   itm: Tensor | null;
+  /** Image-grounded text generation, `[]`; null where its weight is 0. */
   itg: Tensor | null;
   /** Numbers on the device, without gradients. */
   statistics: Stage1Statistics;

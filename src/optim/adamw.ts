@@ -15,14 +15,17 @@ export interface AdamWSettings {
 
 /** Parameters with settings of their own. */
 export interface ParameterGroup extends Partial<AdamWSettings> {
+  /** Each in one group only. */
   parameters: readonly Tensor[];
 }
 
 /** What an optimizer needs to go on where it stopped. Tensors are named `<index>.exp_avg` and `<index>.exp_avg_sq`. */
 export interface AdamWState {
+  /** Settings, a group each. */
   groups: AdamWSettings[];
   /** Steps that each parameter has taken. */
   steps: number[];
+  /** The moving averages, in the dtype of their parameters. */
   tensors: Map<string, Tensor>;
 }
 

@@ -26,6 +26,7 @@ export interface LossScalerOptions {
 
 /** What a {@link LossScaler} needs to go on. */
 export interface LossScalerState {
+  /** The factor on the loss. */
   readonly scale: number;
   /** Steps since the last overflow or growth. */
   readonly tracker: number;

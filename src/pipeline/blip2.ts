@@ -191,5 +191,6 @@ export class Blip2 {
 export interface EncodeImageOptions {
   /** Pictures in one batch; 8 unless told. */
   batchSize?: number | undefined;
+  /** Stops the call, at the next batch; it rejects at once. */
   signal?: AbortSignal | undefined;
 }

@@ -30,6 +30,7 @@ export interface RankOptions extends Pick<AnswerOptions, 'template' | 'batchSize
 
 /** An answer with what the model thinks of it. */
 export interface RankedAnswer {
+  /** As it was given. */
   readonly answer: string;
   /** log p(answer | picture, question), its end included: the sum over its tokens. */
   readonly logLikelihood: number;

@@ -7,6 +7,7 @@ import { checkBatchSize, checkOptions, checkSignal, imagesOf, type ModelOptions,
 export interface RetrievalOptions {
   /** Pictures, or texts, in one batch; 16 unless told. */
   batchSize?: number;
+  /** Stops the call, at the next batch; it rejects at once. */
   signal?: AbortSignal;
 }
 

@@ -23,6 +23,7 @@ const registry = new FinalizationRegistry<number>((handle) => addon.freeGenerato
 export class Generator {
   /** @internal */
   readonly handle: number;
+  /** Where the numbers are drawn. */
   readonly device: Device;
 
   /** A new stream with the given seed (an integer, or a BigInt up to 64 bits). */
@@ -105,6 +106,7 @@ function restore(generator: number, state: Uint8Array): void {
 
 /** Options of the functions that draw. */
 export interface RandomOptions extends TensorOptions {
+  /** The stream to draw from; the process's own (see {@link manualSeed}) unless told. */
   generator?: Generator;
 }
 

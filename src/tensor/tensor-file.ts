@@ -15,7 +15,9 @@ export interface TensorPart<E> {
 export interface TensorInfo {
   /** The tensor's dtype; undefined where libtorch has none for the stored one. */
   readonly dtype: Dtype | undefined;
+  /** Sizes, outermost first. */
   readonly shape: readonly number[];
+  /** Bytes of its data in the file. */
   readonly bytes: number;
   /** The file that holds it. */
   readonly file: string;
@@ -57,6 +59,7 @@ export abstract class TensorFile<E extends { readonly shape: readonly number[] }
     return [...this.#entries.keys()];
   }
 
+  /** Whether there is a tensor of this name. */
   has(name: string): boolean {
     return this.#entries.has(name);
   }

@@ -12,6 +12,7 @@ import type { FeatureCache } from './feature-cache.ts';
 export interface CachedBatch {
   /** `[B, N, W]` */
   readonly imageFeatures: Tensor;
+  /** One a picture, cleaned up. */
   readonly captions: readonly string[];
   /** `[B]` int64 */
   readonly imageIds: Tensor;
@@ -19,6 +20,7 @@ export interface CachedBatch {
 
 /** Options of {@link cachedBatches}. */
 export interface CachedBatchesOptions {
+  /** B, samples in a batch. */
   batchSize: number;
   /** Decides the order; 0 unless told. */
   seed?: number;

@@ -3,6 +3,7 @@ import path from 'node:path';
 
 /** The checkpoints of a run: `step-00001000` and so on, in one folder. */
 export class CheckpointFolder {
+  /** The folder; it need not be there yet. */
   readonly directory: string;
 
   constructor(directory: string) {

@@ -6,6 +6,7 @@ export interface BatchStream<B> {
   next(): Promise<IteratorResult<B, unknown>>;
   /** Where the stream is after the last batch that it gave. */
   state(): Json;
+  /** Closes files and threads. No further batch is asked for. */
   close(): Promise<void>;
 }
 

@@ -15,6 +15,7 @@ export interface FeatureTower extends Module {
  */
 export class FrozenEncoder {
   readonly #tower: FeatureTower;
+  /** The number format of weights and features. */
   readonly dtype: Dtype;
 
   /**
@@ -47,6 +48,7 @@ export class FrozenEncoder {
     return hash.digest('hex');
   }
 
+  /** Frees the tower. */
   dispose(): void {
     this.#tower.dispose();
   }

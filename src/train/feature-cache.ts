@@ -15,6 +15,7 @@ import type { FrozenEncoder } from './encoder.ts';
 export interface FeatureCacheOptions extends Pick<LoaderOptions, 'workers' | 'maxBroken' | 'onBroken'> {
   /** The folder that caches are in; each has a subfolder, named by what it was made of. */
   directory: string;
+  /** Makes the features; its weights are part of the name of the cache. */
   encoder: FrozenEncoder;
   /** Every picture of it is encoded, once. Open it with `grouped` where pictures have several captions. */
   dataset: Dataset;
@@ -40,6 +41,7 @@ interface Index {
  * features `[n, N, W]` before the LayerNorm that is trained, and then the pictures' ids as int64 `[n]`.
  */
 export class FeatureCache {
+  /** Where it is. */
   readonly folder: string;
   readonly #pages: MappedPages;
   readonly #features: Tensor;
@@ -86,6 +88,7 @@ export class FeatureCache {
     return this.#rows.size;
   }
 
+  /** Whether a picture's features are in it. */
   has(imageId: number | string): boolean {
     return this.#rows.has(numberOf(imageId));
   }
@@ -103,6 +106,7 @@ export class FeatureCache {
     return scope(() => this.#features.indexSelect(0, fromTypedArray(Int32Array.from(rows))));
   }
 
+  /** Lets go of the files. Features that were given out stay. */
   close(): void {
     this.#features.dispose();
     this.#pages.close();

@@ -11,6 +11,7 @@ export class NonFiniteError extends Blip2Error {
   readonly step: number;
   /** The first tensor of the step that is not finite: a parameter's or module's name, a loss, or a path in the batch. */
   readonly tensor: string;
+  /** Where in the step it stands; null where only the loss is known. */
   readonly foundIn: FoundIn | null;
   /** The folder of the last good checkpoint; null where there is none yet. */
   readonly checkpoint: string | null;

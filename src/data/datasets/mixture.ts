@@ -7,6 +7,7 @@ import type { Dataset, Drawn, Entry, SampleStream, StreamOptions } from './sampl
 
 /** A part of a {@link mixture}. */
 export interface MixturePart {
+  /** What its samples are drawn from. */
   readonly dataset: Dataset;
   /** How often samples come from it, in proportion to the other parts' weights; its length unless told. */
   readonly weight?: number;

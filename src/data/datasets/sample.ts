@@ -2,9 +2,11 @@ import type { Json } from '../../native/files.ts';
 
 /** Where a picture's bytes lie: a whole file, or a part of one. */
 export interface ImageLocation {
+  /** The file's path. */
   readonly file: string;
   /** For a part: its first byte, and how many there are. */
   readonly offset?: number;
+  /** For a part: its length in bytes. */
   readonly size?: number;
   /** What to call it in errors. */
   readonly name: string;
@@ -14,6 +16,7 @@ export interface ImageLocation {
 export interface Sample {
   /** Its name, unique in its data set: it names the sample in errors and decides, with the seed, how its picture is cropped. */
   readonly key: string;
+  /** Where the picture's bytes are; nothing is read before a batch needs it. */
   readonly image: ImageLocation;
   /** One caption, or all of the picture's where the data set was opened with `grouped`. */
   readonly captions: readonly string[];
@@ -23,7 +26,9 @@ export interface Sample {
 
 /** A sample that cannot be used, and why. */
 export interface BrokenSample {
+  /** The sample's name, or the place in a file where one should have been. */
   readonly key: string;
+  /** What is wrong, in a sentence. */
   readonly problem: string;
 }
 
@@ -37,7 +42,9 @@ export function isBroken(entry: Entry): entry is BrokenSample {
 
 /** An entry as a stream gives it: with the number of times that the stream has begun the data set before. */
 export interface Drawn {
+  /** The sample, or what is there in its place. */
   readonly entry: Entry;
+  /** From 0. */
   readonly epoch: number;
 }
 
@@ -45,6 +52,7 @@ export interface Drawn {
 export interface StreamOptions {
   /** Decides the order. */
   seed: number;
+  /** Draw in a random order, another one each epoch; otherwise in the data set's own. */
   shuffle: boolean;
   /** How often to go through the data set; Infinity for without end. */
   epochs: number;
@@ -71,6 +79,7 @@ export interface SampleStream {
    * can be made often.
    */
   mark(): () => Json;
+  /** Closes the files that are open. The stream gives nothing more. */
   close(): Promise<void>;
 }
 

@@ -12,12 +12,19 @@ import type { ImageSource } from './source.ts';
 
 /** How pictures become what the vision tower reads; Hugging Face's `preprocessor_config.json`. */
 export interface ImageProcessorConfig {
+  /** Resize to `size`; otherwise all pictures of a call must have one size. */
   readonly doResize: boolean;
+  /** In pixels, 1 to 16,384 each. The proportions of a picture are not kept. */
   readonly size: { readonly height: number; readonly width: number };
+  /** Multiply bytes by `rescaleFactor`. */
   readonly doRescale: boolean;
+  /** 1/255 in all released models: bytes become numbers from 0 to 1. */
   readonly rescaleFactor: number;
+  /** Subtract `imageMean` and divide by `imageStd`, channel by channel. */
   readonly doNormalize: boolean;
+  /** Mean of red, green and blue, after rescaling. */
   readonly imageMean: Colour;
+  /** Standard deviation of red, green and blue, after rescaling; above 0. */
   readonly imageStd: Colour;
 }
 
@@ -36,6 +43,7 @@ const BICUBIC = 3;
 
 /** Decodes, resizes and normalises pictures as Hugging Face's `BlipImageProcessor` does. */
 export class ImageProcessor {
+  /** What was given, and defaults for the rest. */
   readonly config: ImageProcessorConfig;
 
   constructor(config: Partial<ImageProcessorConfig> = {}) {

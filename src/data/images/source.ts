@@ -6,8 +6,11 @@ import { ImageError } from './error.ts';
 
 /** Pixels as they are, row by row: a canvas's `ImageData` is of this kind. */
 export interface RawImage {
+  /** Bytes, `height · width · channels` of them, the channels of a pixel next to each other. */
   readonly data: Uint8Array | Uint8ClampedArray;
+  /** In pixels. */
   readonly width: number;
+  /** In pixels. */
   readonly height: number;
   /** 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; what the data's length says unless told. */
   readonly channels?: number;

@@ -34,6 +34,7 @@ export class Batch {
     return this.keys.length;
   }
 
+  /** Frees the tensors. */
   dispose(): void {
     this.pixelValues.dispose();
     this.imageIds.dispose();

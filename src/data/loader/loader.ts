@@ -14,6 +14,7 @@ import type { Prepared } from './prepare.ts';
 
 /** Options of a {@link Loader}. */
 export interface LoaderOptions {
+  /** Pictures in a batch. */
   batchSize: number;
   /** {@link trainTransform} or {@link evalTransform}. */
   transform: ImageTransform;

@@ -3,6 +3,7 @@ import { fromTypedArray, type Tensor } from '../../tensor/index.ts';
 
 /** Token ids of several texts, and which of them are no padding. */
 export class TokenBatch {
+  /** A row of ids for each text; of one length where padding was asked for. */
   readonly inputIds: readonly (readonly number[])[];
   /** 1 for tokens, 0 for padding. */
   readonly attentionMask: readonly (readonly number[])[];

@@ -99,12 +99,15 @@ export class Tokenizer {
   specialId(name: TokenName): number | undefined {
     return this.#ids.get(name);
   }
+  /** The token that begins a text (`</s>` for OPT); undefined where the configuration names none. */
   get bosTokenId(): number | undefined {
     return this.specialId('bos');
   }
+  /** The token that ends a text; undefined where the configuration names none. */
   get eosTokenId(): number | undefined {
     return this.specialId('eos');
   }
+  /** What rows are filled up with; undefined where the configuration names none. */
   get padTokenId(): number | undefined {
     return this.specialId('pad');
   }
@@ -119,9 +122,11 @@ export class Tokenizer {
     return this.#special;
   }
 
+  /** A token's id; undefined where the vocabulary has no such token. */
   tokenToId(token: string): number | undefined {
     return this.#engine.token_to_id(token);
   }
+  /** The token of an id, as the vocabulary writes it (`Ġdog`, `##ing`); undefined for an id that is none. */
   idToToken(id: number): string | undefined {
     return this.#engine.id_to_token(id);
   }

@@ -8,8 +8,11 @@ import { languageKind, languageKinds, type TextConfig } from './language/kinds.t
 
 /** The shape of a BLIP-2 model. */
 export interface Blip2Config {
+  /** The vision tower. */
   readonly visionConfig: VisionConfig;
+  /** The Q-Former; its `encoderHiddenSize` is the tower's width. */
   readonly qformerConfig: QFormerConfig;
+  /** The language model: OPT or T5. */
   readonly textConfig: TextConfig;
   /** Queries, and so image tokens, a picture. */
   readonly numQueryTokens: number;
@@ -17,7 +20,9 @@ export interface Blip2Config {
   readonly imageTextHiddenSize: number;
   /** The id that stands for one query in `inputIds`; null where the ids carry no image tokens. */
   readonly imageTokenIndex: number | null;
+  /** Read and written as Hugging Face has it, without effect; 1 unless told. */
   readonly initializerFactor: number;
+  /** Standard deviation of new queries and projections; 0.02 unless told. */
   readonly initializerRange: number;
 }
 

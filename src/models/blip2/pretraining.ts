@@ -17,6 +17,7 @@ const SEP = 102;
 
 /** The shape of what BLIP-2's first stage trains. */
 export interface PretrainingConfig {
+  /** The Q-Former, which takes text; its `encoderHiddenSize` W is the width of the encoder's features. */
   readonly qformerConfig: QFormerConfig;
   /** Queries a picture. */
   readonly numQueryTokens: number;
@@ -86,13 +87,21 @@ export function pretrainingConfigToJson(config: PretrainingConfig): JsonObject {
  * `vision_model.post_layernorm`), `temp` and `cls` as in LAVIS.
  */
 export class Blip2ForPretraining extends Module {
+  /** Over the frozen encoder's features; absent where they come normalised. */
   readonly lnVision?: LayerNorm;
+  /** The learned queries, `[1, Q, D]`. */
   readonly queryTokens: Parameter;
+  /** Words and positions of text, `[B, L]` → `[B, L, D]`. */
   readonly embeddings: QFormerEmbeddings;
+  /** Serves all three losses; only the mask differs. */
   readonly qformer: QFormerModel;
+  /** Queries to the features compared, D → E. */
   readonly visionProjection: Linear;
+  /** A text's first token to the features compared, D → E. */
   readonly textProjection: Linear;
+  /** Two classes for each query, D → 2; class 1 is "match". */
   readonly itmHead: Linear;
+  /** The head that writes text; its output table is the embedding of words. */
   readonly cls: QFormerLmHead;
   /** The contrast's temperature, `[]`. */
   readonly temp: Parameter;
@@ -115,6 +124,7 @@ export class Blip2ForPretraining extends Module {
     this.#config = config;
   }
 
+  /** What it was built from. */
   get config(): PretrainingConfig {
     return this.#config;
   }

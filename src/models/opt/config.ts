@@ -3,10 +3,15 @@ import { checkHeads, Fields, type JsonObject } from '../fields.ts';
 
 /** The shape of an OPT language model ("OPT: Open Pre-trained Transformer Language Models"). */
 export interface OptConfig {
+  /** As config.json has it. */
   readonly modelType: 'opt';
+  /** Rows of the table of words; 50,272 unless told. Released BLIP-2 models have 50,304, a multiple of 64. */
   readonly vocabSize: number;
+  /** Width of the blocks; 768 unless told. */
   readonly hiddenSize: number;
+  /** Blocks; 12 unless told. */
   readonly numHiddenLayers: number;
+  /** Of which `hiddenSize` is a multiple; 12 unless told. */
   readonly numAttentionHeads: number;
   /** Inner width of the feed-forward blocks. */
   readonly ffnDim: number;
@@ -16,16 +21,25 @@ export interface OptConfig {
   readonly doLayerNormBefore: boolean;
   /** Width of the word embeddings; where it is not `hiddenSize`, there are projections in and out. */
   readonly wordEmbedProjDim: number;
+  /** Probability of dropping an element of a block's output, in training; 0.1 unless told. */
   readonly dropout: number;
+  /** Probability of dropping an attention weight, in training; 0 unless told. */
   readonly attentionDropout: number;
+  /** Between the two layers of a feed-forward block; `'relu'` unless told. */
   readonly activationFunction: ActivationName;
   /** Whether the linear layers of the blocks have biases. */
   readonly enableBias: boolean;
+  /** Whether the LayerNorms have weight and bias; true unless told. */
   readonly layerNormElementwiseAffine: boolean;
+  /** Leave out the LayerNorm after the last block, as some conversions of old checkpoints do; false unless told. */
   readonly removeFinalLayerNorm: boolean;
+  /** Fills prompts up; 1 unless told. */
   readonly padTokenId: number | null;
+  /** `</s>`, which begins texts as well; 2 unless told. */
   readonly bosTokenId: number;
+  /** What ends a text, one id or several; 2 unless told. Released BLIP-2 models say 50118, a line break. */
   readonly eosTokenId: number | readonly number[];
+  /** Whether the output table is the table of words; true unless told. */
   readonly tieWordEmbeddings: boolean;
   /** Standard deviation of new weights. */
   readonly initStd: number;

@@ -102,7 +102,9 @@ class OptModel extends Module {
  * `tieWordEmbeddings`; a checkpoint then has no `lm_head.weight`.
  */
 export class OptForCausalLM extends Module {
+  /** Embeddings, blocks and the last norm, as `model.decoder`. */
   readonly model: OptModel;
+  /** The output table `[V, E]`; null where it is the table of words. */
   readonly lmHead: Linear | null;
   readonly #config: OptConfig;
 
@@ -115,6 +117,7 @@ export class OptForCausalLM extends Module {
       : new Linear(config.wordEmbedProjDim, config.vocabSize, { bias: false, init: initNormal(config.initStd) });
   }
 
+  /** What it was built from. */
   get config(): OptConfig {
     return this.#config;
   }

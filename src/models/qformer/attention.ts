@@ -5,7 +5,9 @@ import type { QFormerConfig } from './config.ts';
 
 /** Keys and values of one attention, `[B, H, Lk, E]` each. */
 export interface KeyValue {
+  /** `[B, H, Lk, E]` */
   readonly key: Tensor;
+  /** `[B, H, Lk, E]` */
   readonly value: Tensor;
 }
 

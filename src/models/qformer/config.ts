@@ -3,18 +3,27 @@ import { checkHeads, Fields, type JsonObject } from '../fields.ts';
 
 /** The shape of a Q-Former: BERT with cross-attention to the picture. */
 export interface QFormerConfig {
+  /** Words of the text, 30,522 unless told: BERT's. LAVIS has 30,523, with `[DEC]`. */
   readonly vocabSize: number;
+  /** D, width of the layers; 768 unless told. */
   readonly hiddenSize: number;
+  /** 12 unless told. */
   readonly numHiddenLayers: number;
+  /** H, of which `hiddenSize` is a multiple; 12 unless told. */
   readonly numAttentionHeads: number;
   /** Inner width of the feed-forward blocks. */
   readonly intermediateSize: number;
+  /** Inside the feed-forward blocks; `'gelu'` unless told. */
   readonly hiddenAct: ActivationName;
+  /** Probability of dropping an element of a sublayer's output, in training; 0.1 unless told. */
   readonly hiddenDropoutProb: number;
+  /** Probability of dropping an attention weight, in training; 0.1 unless told. */
   readonly attentionProbsDropoutProb: number;
   /** Longest text. */
   readonly maxPositionEmbeddings: number;
+  /** 1e-12 unless told. */
   readonly layerNormEps: number;
+  /** 0 unless told. */
   readonly padTokenId: number;
   /** Layers 0, n, 2n, … attend to the picture. */
   readonly crossAttentionFrequency: number;

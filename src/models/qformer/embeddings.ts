@@ -5,7 +5,9 @@ import type { QFormerConfig } from './config.ts';
 
 /** Words and their positions; the Q-Former's own LayerNorm follows, over queries and text together. */
 export class QFormerEmbeddings extends Module {
+  /** `[vocabSize, D]`; the output table of the LM head, too. */
   readonly wordEmbeddings: Embedding;
+  /** `[maxPositionEmbeddings, D]` */
   readonly positionEmbeddings: Embedding;
   readonly #positions: number;
 

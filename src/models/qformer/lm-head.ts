@@ -43,6 +43,7 @@ class Predictions extends Module {
 
 /** BERT's language-model head, whose output table is the word embedding: keys `predictions.…`, as LAVIS's `Qformer.cls`. */
 export class QFormerLmHead extends Module {
+  /** A dense layer, activation and LayerNorm over D, and a bias `[V]` for the logits. */
   readonly predictions: Predictions;
 
   constructor(config: QFormerConfig) {

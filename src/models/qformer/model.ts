@@ -15,7 +15,9 @@ export type CrossKeyValues = readonly (KeyValue | undefined)[];
 
 /** Keys and values of P pictures, each of which serves `share` rows that follow one another. */
 export interface SharedPictures {
+  /** Of all P pictures. */
   readonly keyValues: CrossKeyValues;
+  /** Rows that each of them serves. */
   readonly share: number;
 }
 
@@ -78,9 +80,13 @@ class QFormerEncoder extends Module {
  * n-th layer to a frozen picture encoder. Parameters are named as in Hugging Face's `qformer.`.
  */
 export class QFormerModel extends Module {
+  /** What it was built from. */
   readonly config: QFormerConfig;
+  /** Over queries and text, before the first layer. */
   readonly layernorm: LayerNorm;
+  /** After that norm. */
   readonly dropout: Dropout;
+  /** The layers, as `encoder.layer`. */
   readonly encoder: QFormerEncoder;
 
   constructor(config: QFormerConfig) {

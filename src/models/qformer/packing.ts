@@ -3,7 +3,9 @@ import { type Device, fromTypedArray, type Tensor } from '../../tensor/index.ts'
 
 /** Where a row's tokens stand among all: `length` of them from `start` on. */
 export interface PackedRow {
+  /** The first one’s place among all tokens. */
   readonly start: number;
+  /** Tokens, at least 1. */
   readonly length: number;
 }
 
@@ -13,7 +15,9 @@ export interface PackedRow {
  * knows, so nothing waits for a device.
  */
 export class Packing {
+  /** R. */
   readonly rows: number;
+  /** L, places a row. */
   readonly length: number;
   /** `[R·L]`: the token at each place; at padding, which a mask must hide, one of the row's own. */
   readonly places: Tensor;

@@ -20,10 +20,15 @@ export function foreachMul_(tensors: readonly Tensor[], factor: Tensor): void {
 
 /** What {@link fusedAdamW_} works on, one entry a parameter; all of one dtype on one device. */
 export interface FusedAdamWLists {
+  /** What is moved. */
   parameters: readonly Tensor[];
+  /** Of the same shapes. */
   gradients: readonly Tensor[];
+  /** Moving averages of the gradients. */
   averages: readonly Tensor[];
+  /** Moving averages of their squares. */
   squares: readonly Tensor[];
+  /** Steps taken so far, float32 of one element each; counted up. */
   steps: readonly Tensor[];
 }
 

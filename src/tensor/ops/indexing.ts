@@ -26,8 +26,11 @@ const COPY_ = operator('copy_');
 
 /** A range of one dimension for {@link Indexing.index}: `slice(1, 3)`, `slice(null, -1)`, `slice(0, null, 2)`. */
 export interface Slice {
+  /** The first position; null, the beginning. Negative counts from the end. */
   readonly start: number | null;
+  /** The position after the last; null, the end. Negative counts from the end. */
   readonly end: number | null;
+  /** Positions from one to the next, at least 1. */
   readonly step: number;
 }
 

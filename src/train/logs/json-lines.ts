@@ -8,6 +8,7 @@ import type { StepRecord, TrainingLog } from './log.ts';
  * of steps after its checkpoint. Numbers that are not finite are written as `null`.
  */
 export class JsonLinesLog implements TrainingLog {
+  /** The log's path; its folder must be there. */
   readonly file: string;
   #descriptor: number | null = null;
 

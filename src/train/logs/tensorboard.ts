@@ -21,6 +21,7 @@ const START = 1;
  * The file is a series of records (length, its checksum, data, its checksum), each an `Event` in protocol buffers.
  */
 export class TensorBoardLog implements TrainingLog {
+  /** Where the event files go; made when the run begins. */
   readonly folder: string;
   #descriptor: number | null = null;
 
