@@ -7,12 +7,9 @@ const [command, ...args] = process.argv.slice(2);
 process.chdir(root);
 
 const commands = {
-  async demo() {
-    prepare();
-    if (compile('tsconfig.examples.json') !== 0) process.exit(1);
-    process.env.BLIP2_MKL ??= 'fast'; // more steps in the same minutes on AMD's processors; docs/building.md
-    return show(process.execPath, ['--expose-gc', path.join('build/examples/demo.js'), ...args]);
-  },
+  demo: () => example('demo/main.js'),
+  'demo:encoders': () => example('encoders/main.js'),
+  'demo:captioner': () => example('captioner/main.js'),
   async bench() {
     prepare();
     return show(process.execPath, ['--expose-gc', 'bench/run.mjs', ...args]);
@@ -33,6 +30,14 @@ const commands = {
     return (await import('./test.mjs')).test(args);
   },
 };
+
+/** Runs a program of examples/ with the arguments. */
+function example(file) {
+  prepare();
+  if (compile('tsconfig.examples.json') !== 0) process.exit(1);
+  process.env.BLIP2_MKL ??= 'fast'; // more steps in the same minutes on AMD's processors; docs/building.md
+  return show(process.execPath, ['--expose-gc', path.join('build/examples', file), ...args]);
+}
 
 function prepare() {
   install();

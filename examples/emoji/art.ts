@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import sharp from 'sharp';
 import type { ArtSet, Concept } from './concepts.ts';
-import { type Scene, type Size, sizeNames, sizes } from './scene.ts';
+import { type Scene, sizes } from './scene.ts';
 
 /** A drawn object: `width` × `height` pixels of red, green, blue and alpha, row by row. */
 export interface Sprite {
@@ -36,13 +36,18 @@ export class Art {
     this.#sprites = sprites;
   }
 
-  static async load(concepts: readonly Concept[], sets: readonly ArtSet[]): Promise<Art> {
+  /** @param sides of the squares that objects are to fill, in pixels; those of scenes unless told */
+  static async load(
+    concepts: readonly Concept[],
+    sets: readonly ArtSet[],
+    sides: readonly number[] = Object.values(sizes),
+  ): Promise<Art> {
     const sprites = new Map<string, Sprite>();
     for (const set of sets) {
       const drawings = await drawingsOf(set);
       await Promise.all(
         concepts.flatMap(({ icon }) =>
-          sizeNames.map(async (size) => sprites.set(key(set, icon, size), await rasterise(drawings(icon), sizes[size]))),
+          sides.map(async (side) => sprites.set(key(set, icon, side), await rasterise(drawings(icon), side))),
         ),
       );
     }
@@ -51,14 +56,19 @@ export class Art {
 
   /** @throws RangeError where the scene's set, concept or size was not loaded */
   sprite({ set, icon, size }: Pick<Scene, 'set' | 'icon' | 'size'>): Sprite {
-    const sprite = this.#sprites.get(key(set, icon, size));
-    if (sprite === undefined) throw new RangeError(`no ${size} ${icon} of ${set} has been loaded`);
+    return this.drawing(set, icon, sizes[size]);
+  }
+
+  /** @throws RangeError where this was not loaded */
+  drawing(set: ArtSet, icon: string, side: number): Sprite {
+    const sprite = this.#sprites.get(key(set, icon, side));
+    if (sprite === undefined) throw new RangeError(`no ${icon} of ${set} of ${side} pixels has been loaded`);
     return sprite;
   }
 }
 
-function key(set: ArtSet, icon: string, size: Size): string {
-  return `${set}/${icon}/${size}`;
+function key(set: ArtSet, icon: string, side: number): string {
+  return `${set}/${icon}/${side}`;
 }
 
 /** Each icon of a set as an SVG document. */

@@ -32,8 +32,9 @@ export interface Batch {
 /** Pictures without end: the picture of a kind, a seed and an index is always the same, so nothing need be stored. */
 export class EmojiScenes {
   readonly concepts: readonly Concept[];
+  /** The hands that training sees. */
+  readonly sets: readonly ArtSet[];
   readonly #art: Art;
-  readonly #sets: readonly ArtSet[];
   readonly #unseenSet: ArtSet;
   readonly #tested: readonly Pair[];
   readonly #unseen: readonly Pair[];
@@ -43,7 +44,7 @@ export class EmojiScenes {
     this.concepts = concepts;
     this.#art = art;
     this.#unseenSet = validation ? VALIDATION_SET : heldOutSet;
-    this.#sets = artSets.filter((set) => set !== heldOutSet && set !== this.#unseenSet);
+    this.sets = artSets.filter((set) => set !== heldOutSet && set !== this.#unseenSet);
     this.#tested = keptOut(concepts, validation ? 1 : 0);
     this.#unseen = validation ? [...this.#tested, ...keptOut(concepts, 0)] : this.#tested;
     const base = validation ? -20 : -10;
@@ -67,17 +68,22 @@ export class EmojiScenes {
     const random = randomOf(this.#seeds[kind], index);
     if (kind === 'new combinations') {
       const { concept, what } = pick(random, this.#tested);
-      return compose(random, concept, pick(random, this.#sets), { ...anything(random), ...what }, false);
+      return compose(random, concept, pick(random, this.sets), { ...anything(random), ...what }, false);
     }
     const concept = pick(random, this.concepts);
-    const set = kind === 'training' ? pick(random, this.#sets) : this.#unseenSet;
+    const set = kind === 'training' ? pick(random, this.sets) : this.#unseenSet;
     return compose(random, concept, set, this.#seenWith(concept, random), kind === 'training');
+  }
+
+  /** Whether a description holds a pair that training never sees. */
+  isKeptOut(description: Parameters<typeof holds>[1]): boolean {
+    return holds(this.#unseen, description);
   }
 
   #seenWith(concept: Concept, random: Random): Omit<Description, 'concept'> {
     for (;;) {
       const what = anything(random);
-      if (!holds(this.#unseen, { ...what, concept: concept.word })) return what;
+      if (!this.isKeptOut({ ...what, concept: concept.word })) return what;
     }
   }
 }

@@ -33,7 +33,10 @@ function share<T>(values: readonly T[], i: number, part: number): T[] {
 }
 
 /** Whether a description holds one of the pairs. */
-export function holds(pairs: readonly Pair[], description: Pick<Description, 'concept' | 'colour' | 'place'>): boolean {
+export function holds(
+  pairs: readonly Pair[],
+  description: Pick<Description, 'concept'> & Partial<Pick<Description, 'colour' | 'place'>>,
+): boolean {
   return pairs.some(
     ({ concept, what }) =>
       concept.word === description.concept &&

@@ -13,9 +13,13 @@ const SPECIAL = ['<s>', '<pad>', '</s>', '<unk>', '<image>'] as const;
 
 /** Every token, by id: the special ones, then each word that a caption of these concepts can have. */
 export function vocabulary(concepts: readonly Concept[]): string[] {
-  const said = [PROMPT, 'in the', 'on', 'background', ...[...sizeNames, ...placeNames, ...colourNames].map(withArticle)];
-  const words = new Set([...said.join(' ').split(' '), ...concepts.map(({ word }) => word)]);
-  return [...SPECIAL, ...words];
+  return [...SPECIAL, ...new Set([...PROMPT.split(' '), ...captionWords(concepts)])];
+}
+
+/** Each word that a caption of these concepts can have. */
+export function captionWords(concepts: readonly Concept[]): string[] {
+  const said = ['in the on background', ...[...sizeNames, ...placeNames, ...colourNames].map(withArticle)];
+  return [...new Set([...said.join(' ').split(' '), ...concepts.map(({ word }) => word)])];
 }
 
 function withArticle(words: string): string {

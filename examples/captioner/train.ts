@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AdamW, type Blip2ForConditionalGeneration, scope, warmupCosine } from 'blip2';
-import type { EmojiScenes } from './emoji/dataset.ts';
-import type { Encoder } from './emoji/encoder.ts';
+import type { EmojiScenes } from '../emoji/dataset.ts';
+import type { Encoder } from './encoder.ts';
 
 export interface TrainingOptions {
   /** Steps of the schedule, and pictures a step. */

@@ -1,12 +1,12 @@
 import sharp from 'sharp';
+import { figuresOf } from '../../examples/emoji/figures.ts';
+import { reportPage } from '../../examples/captioner/report/page.ts';
+import { marked, type Report, samples } from '../../examples/captioner/report/result.ts';
+import { contactSheet, sheetSize } from '../../examples/captioner/report/sheet.ts';
 import { concepts } from '../../examples/emoji/concepts.ts';
 import { EmojiScenes } from '../../examples/emoji/dataset.ts';
 import type { Description } from '../../examples/emoji/scene.ts';
-import { figuresOf } from '../../examples/report/figures.ts';
 import { Letters } from '../../examples/report/letters.ts';
-import { reportPage } from '../../examples/report/page.ts';
-import { marked, type Report, samples } from '../../examples/report/result.ts';
-import { contactSheet, sheetSize } from '../../examples/report/sheet.ts';
 
 async function report(): Promise<Report> {
   const data = await EmojiScenes.load(concepts.slice(0, 4));

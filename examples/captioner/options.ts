@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
-/** What the demo is told on the command line. */
+/** What the captioner's demo is told on the command line. */
 export interface DemoOptions {
   /** Pictures to caption; without one the demo trains and reports. */
   readonly images: readonly string[];
@@ -20,9 +20,9 @@ export interface DemoOptions {
   readonly validation: boolean;
 }
 
-const USAGE = `usage: npm run demo -- [options]
+const USAGE = `usage: npm run demo:captioner -- [options]
   --image FILE      caption this picture (may be given several times); trains first where no model is saved
-  --out FOLDER      where the model and the report go (demo-output)
+  --out FOLDER      where the model and the report go (demo-output/captioner)
   --concepts N      how many of the 100 concepts (32)
   --steps N         training steps (7500)
   --batch-size N    pictures a step (32)
@@ -39,7 +39,7 @@ export function readOptions(args: readonly string[]): DemoOptions {
       args: [...args],
       options: {
         image: { type: 'string', multiple: true, default: [] },
-        out: { type: 'string', default: 'demo-output' },
+        out: { type: 'string', default: 'demo-output/captioner' },
         concepts: { type: 'string', default: '32' },
         steps: { type: 'string', default: '7500' },
         'batch-size': { type: 'string', default: '32' },

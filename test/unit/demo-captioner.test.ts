@@ -2,12 +2,12 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { Blip2ForConditionalGeneration, type Blip2Processor, building, eye, Generator, randn, scope } from 'blip2';
+import { Encoder } from '../../examples/captioner/encoder.ts';
+import { smallBlip2 } from '../../examples/captioner/model.ts';
 import { concepts } from '../../examples/emoji/concepts.ts';
 import { EmojiScenes } from '../../examples/emoji/dataset.ts';
-import { Encoder } from '../../examples/emoji/encoder.ts';
 import { makeProcessor, special, vocabulary } from '../../examples/emoji/vocabulary.ts';
-import { smallBlip2 } from '../../examples/model.ts';
-import { startVision } from '../../examples/start.ts';
+import { startTower } from '../../examples/encoders/start.ts';
 
 const few = concepts.slice(0, 4);
 let folder: string;
@@ -57,7 +57,7 @@ test('the tower starts with white patches and with what stands out from the grou
   const data = await EmojiScenes.load(few);
   const model = building({ generator: new Generator(0) }, () => new Blip2ForConditionalGeneration(smallBlip2(40)));
   const pictures = new Encoder(processor).pictures(data.batch('training', 0, 256).pixels);
-  startVision(model, pictures);
+  startTower(model.visionModel, pictures);
   scope(() => {
     const { patchEmbedding, positionEmbedding } = model.visionModel.embeddings;
     const patches = patchEmbedding.forward(pictures).flatten(2).transpose(1, 2).reshape(-1, 128).detach();

@@ -1,4 +1,4 @@
-import { attributes, caption, type Description, parseCaption } from '../emoji/scene.ts';
+import { attributes, caption, type Description, parseCaption } from './scene.ts';
 
 /** Shares of captions, in percent: wholly right, and right in each attribute. */
 export type Figures = Readonly<Record<'exact' | (typeof attributes)[number], number>>;

@@ -9,10 +9,10 @@ const root = path.resolve(import.meta.dirname, '../..');
 const tiny = ['--steps', '20', '--concepts', '3', '--pictures', '10', '--batch-size', '8'];
 let out: string;
 
-/** Runs the compiled demo as `npm run demo` does. */
+/** Runs the compiled demo as `npm run demo:captioner` does. */
 function demo(...args: string[]): { status: number | null; stdout: string; stderr: string } {
   const env = { ...process.env, OMP_NUM_THREADS: '1' };
-  return spawnSync(process.execPath, ['build/examples/demo.js', ...args], { cwd: root, env, encoding: 'utf8' });
+  return spawnSync(process.execPath, ['build/examples/captioner/main.js', ...args], { cwd: root, env, encoding: 'utf8' });
 }
 
 beforeAll(() => {
@@ -73,5 +73,5 @@ test.each([
   const { status, stderr } = demo(name, value);
   expect(status).toBe(2);
   expect(stderr).toContain(message);
-  expect(stderr).toContain('usage: npm run demo');
+  expect(stderr).toContain('usage: npm run demo:captioner');
 });

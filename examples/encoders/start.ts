@@ -1,14 +1,13 @@
-import { arange, type Blip2ForConditionalGeneration, callOperator, cat, eye, noGrad, scope, type Tensor } from 'blip2';
+import { arange, callOperator, cat, eye, noGrad, scope, type Tensor, type VisionModel } from 'blip2';
 
 /**
- * Starts the vision tower where minutes of training suffice: from random weights alone it first learns what its average patch says, the
+ * Starts a vision tower where minutes of training suffice: from random weights alone it first learns what its average patch says, the
  * ground, and finds objects and their places late.
  * @param pictures some normalised training pictures `[B, 3, S, S]`
  */
-export function startVision(model: Blip2ForConditionalGeneration, pictures: Tensor): void {
-  const { visionModel, config } = model;
-  const { hiddenSize, patchSize, imageSize } = config.visionConfig;
-  const { patchEmbedding, positionEmbedding } = visionModel.embeddings;
+export function startTower(tower: VisionModel, pictures: Tensor): void {
+  const { hiddenSize, patchSize, imageSize } = tower.config;
+  const { patchEmbedding, positionEmbedding } = tower.embeddings;
   noGrad(() =>
     scope(() => {
       const { weight, bias } = whitening(patchesOf(pictures, patchSize), hiddenSize);
@@ -16,9 +15,10 @@ export function startVision(model: Blip2ForConditionalGeneration, pictures: Tens
       patchEmbedding.bias?.copy_(bias);
       positionEmbedding.narrow(1, 1, (imageSize / patchSize) ** 2).copy_(sinusoids(imageSize / patchSize, hiddenSize));
       // The first attention takes from each token the mean of all: of the ground, little is left.
-      const attention = visionModel.encoder.layers[0]?.selfAttn;
-      attention?.qkv.weight.narrow(0, 2 * hiddenSize, hiddenSize).copy_(eye(hiddenSize));
-      attention?.projection.weight.copy_(eye(hiddenSize).neg());
+      const weights = tower.stateDict();
+      const attention = (name: string): Tensor | undefined => weights.get(`encoder.layers.0.self_attn.${name}.weight`);
+      attention('qkv')?.narrow(0, 2 * hiddenSize, hiddenSize).copy_(eye(hiddenSize));
+      attention('projection')?.copy_(eye(hiddenSize).neg());
     }),
   );
 }

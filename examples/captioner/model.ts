@@ -1,6 +1,6 @@
 import { type Blip2Config, blip2Config } from 'blip2';
-import { SIDE } from './emoji/scene.ts';
-import { special } from './emoji/vocabulary.ts';
+import { SIDE } from '../emoji/scene.ts';
+import { special } from '../emoji/vocabulary.ts';
 
 /** A BLIP-2 small enough to learn emoji scenes in minutes: about 1.9 million parameters. */
 export function smallBlip2(vocabSize: number): Blip2Config {

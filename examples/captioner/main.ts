@@ -1,23 +1,24 @@
-// Trains a small BLIP-2 on emoji scenes, end to end, and captions pictures that it has not seen; with --image, pictures of your own.
+// `npm run demo:captioner`: trains a small BLIP-2 on emoji scenes, end to end, and captions pictures that it has not seen; with --image,
+// pictures of your own.
 
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Blip2, Blip2Error, Blip2ForConditionalGeneration, building, Generator, type RawImage, threads } from 'blip2';
-import { concepts } from './emoji/concepts.ts';
-import { EmojiScenes, heldOutKinds, type Kind } from './emoji/dataset.ts';
-import { PICTURE_BYTES } from './emoji/draw.ts';
-import { Encoder } from './emoji/encoder.ts';
-import { SIDE } from './emoji/scene.ts';
-import { makeProcessor, PROMPT, vocabulary } from './emoji/vocabulary.ts';
+import { concepts } from '../emoji/concepts.ts';
+import { EmojiScenes, heldOutKinds, type Kind } from '../emoji/dataset.ts';
+import { PICTURE_BYTES } from '../emoji/draw.ts';
+import { figureNames, figuresOf } from '../emoji/figures.ts';
+import { SIDE } from '../emoji/scene.ts';
+import { makeProcessor, PROMPT, vocabulary } from '../emoji/vocabulary.ts';
+import { startTower } from '../encoders/start.ts';
+import { Encoder } from './encoder.ts';
 import { smallBlip2 } from './model.ts';
 import { readOptions } from './options.ts';
 import { TrainingBar } from './progress.ts';
-import { figureNames, figuresOf } from './report/figures.ts';
 import { reportPage } from './report/page.ts';
 import type { Report, Result } from './report/result.ts';
 import { contactSheet } from './report/sheet.ts';
-import { startVision } from './start.ts';
 import { train } from './train.ts';
 
 const options = readOptions(process.argv.slice(2));
@@ -59,7 +60,7 @@ async function trainModel(data: EmojiScenes): Promise<string> {
   const config = smallBlip2(vocabulary(data.concepts).length);
   const encoder = new Encoder(await makeProcessor(partial, data.concepts, config.numQueryTokens));
   using model = building({ generator: new Generator(seed) }, () => new Blip2ForConditionalGeneration(config));
-  startVision(model, encoder.pictures(data.batch('training', 0, 1024).pixels));
+  startTower(model.visionModel, encoder.pictures(data.batch('training', 0, 1024).pixels));
   console.log(`training ${(model.parameterCount() / 1e6).toFixed(2)} million parameters with ${threads()} threads`);
   const bar = new TrainingBar(batchSize);
   const { step, seconds } = await train(model, data, encoder, { ...options, onStep: (at) => bar.update(at) });

@@ -1,5 +1,5 @@
-import type { Scene } from '../emoji/scene.ts';
-import type { Figures } from './figures.ts';
+import type { Figures } from '../../emoji/figures.ts';
+import type { Scene } from '../../emoji/scene.ts';
 
 /** Pictures of one held-out kind with the captions that a model gave them. */
 export interface Result {
