@@ -26,9 +26,11 @@ export type QuestionFormat = 'vqa' | 'gqa' | 'aokvqa';
 
 /** Questions about pictures. */
 export interface QuestionSet {
+  /** What to call it in errors. */
   readonly name: string;
   /** Decides how answers are compared and in which form results are written. */
   readonly format: QuestionFormat;
+  /** In the order of the file; GQA's in the order of their ids where these are numbers. */
   readonly questions: readonly Question[];
 }
 

@@ -2,6 +2,7 @@ import { ArgumentError } from '../../native/errors.ts';
 
 /** A caption in tokens, and the captions that people wrote of the same picture. */
 export interface CaptionPair {
+  /** What the model wrote. */
   readonly candidate: readonly string[];
   /** At least one. */
   readonly references: readonly (readonly string[])[];
@@ -9,6 +10,7 @@ export interface CaptionPair {
 
 /** A metric of a whole corpus, and of each of its pairs. */
 export interface CorpusScore {
+  /** Of all together. */
   readonly corpus: number;
   /** In the order of the pairs. */
   readonly each: readonly number[];

@@ -1,0 +1,141 @@
+import { type BrokenSample, BrokenSamplesError, type Dataset, type ImageLocation, type ImageSource } from '../data/index.ts';
+import { readRange } from '../data/read.ts';
+import { ArgumentError } from '../native/errors.ts';
+import { writeFileAtomically } from '../native/files.ts';
+import type { CaptionOptions, ImageInput } from '../pipeline/index.ts';
+import { type CaptionMetrics, scoreCaptions } from './metrics/index.ts';
+import { checkTaskOptions, type TaskOptions } from './options.ts';
+
+/** What {@link evaluateCaptions} needs of a model; a `Blip2` has it. */
+export interface CaptionModel {
+  /** One caption a picture. */
+  caption(images: readonly ImageInput[], options?: CaptionOptions): Promise<string[]>;
+}
+
+/** A picture to be captioned. */
+export interface CaptionTarget {
+  /** Where the picture is. */
+  readonly image: ImageSource;
+  /** What the result calls it. */
+  readonly imageId: number | string;
+  /** What people wrote of it, where the caption is to be scored. */
+  readonly captions?: readonly string[] | undefined;
+}
+
+/** Options of {@link evaluateCaptions}: those of `Blip2.caption`, and where the results go. */
+export interface CaptionTaskOptions extends CaptionOptions, TaskOptions {}
+
+/** A caption as COCO's evaluation reads it. */
+export interface CaptionResult {
+  /** The picture's id in its data set. */
+  readonly image_id: number | string;
+  /** What the model wrote. */
+  readonly caption: string;
+}
+
+/** What {@link evaluateCaptions} gives. */
+export interface CaptionEvaluation {
+  /** In the order of the pictures. */
+  readonly results: readonly CaptionResult[];
+  /** Null where there are no captions to compare with. */
+  readonly metrics: CaptionMetrics | null;
+}
+
+/** As the authors evaluate on COCO: "a photo of", five beams, 8 to 30 tokens. */
+const DEFAULTS = { prompt: 'a photo of', numBeams: 5, minNewTokens: 8, maxNewTokens: 30 } as const;
+
+/**
+ * Captions every picture once, in batches, and scores the captions where people's are there. By default as LAVIS does it for COCO: the prompt
+ * "a photo of", five beams, 8 to 30 tokens (§4.2); `repetitionPenalty: 1.15, lengthPenalty: 0` is what its latest code has besides.
+ *
+ * @param data pictures, or a data set; samples of one picture (`imageId`) are captioned once and scored against the captions of all of them
+ * @example
+ * const data = await cocoCaptions('dataset_coco.json', { images: 'coco', splits: ['test'], grouped: true });
+ * const { metrics } = await evaluateCaptions(blip2, data, { output: 'results.json' });
+ * @throws ArgumentError for options or pictures that are not as expected; BrokenSamplesError where samples cannot be used; FileError where the
+ *   results cannot be written; what the model throws, the signal's reason among it
+ */
+export async function evaluateCaptions(
+  model: CaptionModel,
+  data: Dataset | Iterable<CaptionTarget>,
+  options: CaptionTaskOptions = {},
+): Promise<CaptionEvaluation> {
+  const { task, rest } = checkTaskOptions(options);
+  const pictures = await picturesOf(data, task.signal);
+  const scored = hasReferences(pictures);
+  const { batchSize } = task;
+  const results: CaptionResult[] = [];
+  for (let from = 0; from < pictures.length; from += batchSize) {
+    const batch = pictures.slice(from, from + batchSize);
+    const captions = await model.caption(
+      batch.map(({ image }) => sourceOf(image)),
+      { ...DEFAULTS, ...rest, batchSize, ...(task.signal === undefined ? {} : { signal: task.signal }) },
+    );
+    results.push(...batch.map(({ imageId }, i) => ({ image_id: imageId, caption: captions[i] as string })));
+    task.onProgress({ done: results.length, total: pictures.length });
+  }
+  if (task.output !== undefined) writeFileAtomically(task.output, `${JSON.stringify(results)}\n`);
+  if (!scored) return { results, metrics: null };
+  const pairs = pictures.map(({ captions }, i) => ({ caption: results[i]?.caption as string, references: captions }));
+  return { results, metrics: scoreCaptions(pairs) };
+}
+
+interface Picture {
+  readonly image: ImageSource | ImageLocation;
+  readonly imageId: number | string;
+  readonly captions: string[];
+}
+
+/** Every picture once, with the captions of all its samples. */
+async function picturesOf(data: Dataset | Iterable<CaptionTarget>, signal: AbortSignal | undefined): Promise<Picture[]> {
+  const pictures = new Map<number | string, Picture>();
+  const add = (image: Picture['image'], imageId: number | string, captions: readonly string[]): void => {
+    const known = pictures.get(imageId);
+    if (known === undefined) pictures.set(imageId, { image, imageId, captions: [...captions] });
+    else known.captions.push(...captions);
+  };
+  if (Symbol.iterator in data) {
+    for (const { image, imageId, captions = [] } of data) add(image, imageId, captions);
+  } else {
+    await readAll(data, add, signal);
+  }
+  if (pictures.size === 0) throw new ArgumentError('data', 'at least one picture', 'none');
+  return [...pictures.values()];
+}
+
+async function readAll(
+  data: Dataset,
+  add: (image: ImageLocation, imageId: number | string, captions: readonly string[]) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const stream = data.stream({ seed: 0, shuffle: false, epochs: 1 });
+  const broken: BrokenSample[] = [];
+  let seen = 0;
+  try {
+    for (let drawn = await stream.next(); drawn !== undefined; drawn = await stream.next()) {
+      signal?.throwIfAborted();
+      seen++;
+      if ('problem' in drawn.entry) broken.push(drawn.entry);
+      else add(drawn.entry.image, drawn.entry.imageId, drawn.entry.captions);
+    }
+  } finally {
+    await stream.close();
+  }
+  // Figures of a part of a data set would be taken for those of the whole.
+  if (broken.length > 0) throw new BrokenSamplesError(broken.length, seen, broken.slice(-100));
+}
+
+/** Whether pictures have captions to compare with: all of them or none. */
+function hasReferences(pictures: readonly Picture[]): boolean {
+  const bare = pictures.find(({ captions }) => captions.length === 0);
+  if (bare !== undefined && pictures.some(({ captions }) => captions.length > 0)) {
+    throw new ArgumentError('captions', 'captions of every picture or of none', `none of picture ${bare.imageId}`);
+  }
+  return bare === undefined;
+}
+
+/** What can be sent to a model: a whole file by its path, a part of one as its bytes. */
+function sourceOf(image: Picture['image']): ImageSource {
+  if (typeof image !== 'object' || !('file' in image)) return image;
+  return image.offset === undefined && image.size === undefined ? image.file : readRange(image);
+}

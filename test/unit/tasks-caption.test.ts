@@ -1,0 +1,122 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { BrokenSamplesError, cocoCaptions, imageFolder, webDataset } from '../../src/data/index.ts';
+import { FileError } from '../../src/native/errors.ts';
+import type { CaptionOptions, ImageInput } from '../../src/pipeline/index.ts';
+import { type CaptionModel, type CaptionTaskOptions, evaluateCaptions, scoreCaptions } from '../../src/tasks/index.ts';
+import { tarMember, tarOf } from '../support/tar.ts';
+
+let folder: string;
+beforeAll(() => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tasks-'));
+});
+afterAll(() => fs.rmSync(folder, { recursive: true }));
+
+/** Says of every picture which one it is, and remembers how it was called. */
+class Namer implements CaptionModel {
+  readonly calls: { images: readonly ImageInput[]; options: CaptionOptions | undefined }[] = [];
+
+  async caption(images: readonly ImageInput[], options?: CaptionOptions): Promise<string[]> {
+    options?.signal?.throwIfAborted();
+    this.calls.push({ images, options });
+    return images.map((image) => `A photo of ${typeof image === 'string' ? path.basename(image, '.jpg') : 'bytes'}.`);
+  }
+}
+
+const coco = (): string => {
+  const file = path.join(folder, 'coco.json');
+  const names = ['ant', 'bee', 'cat', 'dog', 'emu'];
+  const images = names.map((name, i) => ({ id: 10 + i, file_name: `${name}.jpg` }));
+  const annotations = names.flatMap((name, i) => [
+    { image_id: 10 + i, caption: `a photo of ${name}` },
+    { image_id: 10 + i, caption: `the big ${name} is here` },
+  ]);
+  fs.writeFileSync(file, JSON.stringify({ images, annotations }));
+  return file;
+};
+
+test.each([true, false])('captions every picture of a data set once, in batches; grouped: %s', async (grouped) => {
+  const model = new Namer();
+  const output = path.join(folder, 'results.json');
+  const progress: number[][] = [];
+  const onProgress: CaptionTaskOptions['onProgress'] = ({ done, total }) => progress.push([done, total]);
+  const data = await cocoCaptions(coco(), { grouped });
+  const { results, metrics } = await evaluateCaptions(model, data, { batchSize: 2, output, onProgress, numBeams: 3 });
+  expect(results).toEqual(
+    ['ant', 'bee', 'cat', 'dog', 'emu'].map((name, i) => ({ image_id: 10 + i, caption: `A photo of ${name}.` })),
+  );
+  expect(JSON.parse(fs.readFileSync(output, 'utf8'))).toEqual(results);
+  expect(progress).toEqual([
+    [2, 5],
+    [4, 5],
+    [5, 5],
+  ]);
+  expect(model.calls.map(({ images }) => images.length)).toEqual([2, 2, 1]);
+  expect(model.calls[0]?.images[0]).toBe(path.join(folder, 'ant.jpg'));
+  const options = { prompt: 'a photo of', numBeams: 3, minNewTokens: 8, maxNewTokens: 30, batchSize: 2 };
+  expect(model.calls[0]?.options).toEqual(options);
+  expect(metrics).toEqual(
+    scoreCaptions(
+      ['ant', 'bee', 'cat', 'dog', 'emu'].map((name) => ({
+        caption: `a photo of ${name}`,
+        references: [`a photo of ${name}`, `the big ${name} is here`],
+      })),
+    ),
+  );
+  expect(metrics?.bleu4).toBeCloseTo(1, 8);
+});
+
+test('pictures in tars are sent as their bytes; pictures without captions are not scored', async () => {
+  const file = path.join(folder, 'a.tar');
+  const members = ['x', 'y'].flatMap((key) => [tarMember(`${key}.jpg`, `bytes of ${key}`), tarMember(`${key}.txt`, 'a caption')]);
+  fs.writeFileSync(file, tarOf(...members));
+  const model = new Namer();
+  const { results, metrics } = await evaluateCaptions(model, await webDataset(file));
+  expect(results.map(({ caption }) => caption)).toEqual(['A photo of bytes.', 'A photo of bytes.']);
+  expect(String(model.calls[0]?.images[1])).toBe('bytes of y');
+  expect(metrics).not.toBeNull();
+
+  const targets = [{ image: 'a.jpg', imageId: 'a' }];
+  expect(await evaluateCaptions(new Namer(), targets)).toEqual({
+    results: [{ image_id: 'a', caption: 'A photo of a.' }],
+    metrics: null,
+  });
+});
+
+test('what cannot be evaluated is refused before the model is asked', async () => {
+  const model = new Namer();
+  const refused = (data: Parameters<typeof evaluateCaptions>[1], options?: object): Promise<unknown> =>
+    evaluateCaptions(model, data, options).catch((error: unknown) => error);
+  const one = { image: 'a.jpg', imageId: 1, captions: ['a'] };
+  expect(await refused([])).toMatchObject({ name: 'ArgumentError', argument: 'data' });
+  expect(await refused([one, { image: 'b.jpg', imageId: 2 }])).toMatchObject({ name: 'ArgumentError', argument: 'captions' });
+  for (const [options, argument] of [
+    [null, 'options'],
+    [{ output: 5 }, 'output'],
+    [{ batchSize: 0 }, 'batchSize'],
+    [{ signal: 'stop' }, 'signal'],
+    [{ onProgress: 5 }, 'onProgress'],
+  ] as const) {
+    expect(await refused([one], options as object)).toMatchObject({ name: 'ArgumentError', argument });
+  }
+  const pictures = path.join(folder, 'pictures');
+  fs.mkdirSync(pictures);
+  fs.writeFileSync(path.join(pictures, 'a.jpg'), '');
+  fs.writeFileSync(path.join(pictures, 'a.txt'), 'a caption');
+  fs.writeFileSync(path.join(pictures, 'b.jpg'), '');
+  expect(await refused(await imageFolder(pictures))).toBeInstanceOf(BrokenSamplesError);
+  expect(model.calls).toEqual([]);
+});
+
+test('a signal stops it and no results are written; a folder that is missing is named', async () => {
+  const output = path.join(folder, 'stopped.json');
+  const stop = new AbortController();
+  const onProgress = (): void => stop.abort(new Error('enough'));
+  const targets = ['a', 'b'].map((name) => ({ image: name, imageId: name }));
+  const call = evaluateCaptions(new Namer(), targets, { batchSize: 1, output, signal: stop.signal, onProgress });
+  await expect(call).rejects.toThrow('enough');
+  expect(fs.existsSync(output)).toBe(false);
+  const nowhere = evaluateCaptions(new Namer(), targets, { output: path.join(folder, 'no/where.json') });
+  await expect(nowhere).rejects.toThrow(FileError);
+});
