@@ -1,3 +1,4 @@
+export { type AssembleOptions, assembleBlip2, type Blip2Parts } from './blip2/assemble.ts';
 export type { CaptionInputs } from './blip2/captions.ts';
 export {
   type Blip2Config,
