@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { readJsonObject, reasonOf, stageFile } from '../native/files.ts';
-import { type Module, type Parameter, StateDictError } from '../nn/index.ts';
+import { building, type Module, type Parameter, StateDictError } from '../nn/index.ts';
 import { type Device, type Dtype, empty, isFloatingPoint, openWeights, saveSafetensors, scope } from '../tensor/index.ts';
 import type { JsonObject } from './fields.ts';
 
@@ -21,7 +21,7 @@ export interface LoadOptions {
 /** How a model's checkpoints differ from its state dict. */
 export interface CheckpointRules {
   /** Other names under which a file may have a tensor: the other name → the module's. */
-  readonly aliases: ReadonlyMap<string, string>;
+  readonly aliases: { get(name: string): string | undefined };
   /** Names that files of old versions carry for nothing. */
   readonly ignored: RegExp;
   /** Parameters that a float16 load keeps in float32. */
@@ -103,6 +103,29 @@ export function loadWeights(model: Module, source: string, rules: CheckpointRule
   } finally {
     file.close();
   }
+}
+
+/** How a class of models is made of a folder. */
+export interface Pretrained<C, M extends Module> {
+  /** Reads config.json; what is not as expected is an ArgumentError. */
+  parse(json: JsonObject): C;
+  /** The configuration, where the weights of the folder tell more than config.json. */
+  complete?(config: C, directory: string): C;
+  build(config: C): M;
+  rules(config: C, model: M): CheckpointRules;
+}
+
+/**
+ * Reads a folder: config.json, then the weights, straight into the wanted dtype and onto the device. The model is in evaluation mode.
+ * @throws FileError for a file that is missing or not as expected; StateDictError where weights and configuration do not fit
+ */
+export function loadPretrained<C, M extends Module>(directory: string, options: LoadOptions, how: Pretrained<C, M>): M {
+  checkLoadDtype(options.dtype); // the caller's mistake, so it does not name the file
+  const [parsed, dtype] = readConfig(directory, (json) => [how.parse(json), resolveDtype(options.dtype, json)] as const);
+  const config = how.complete?.(parsed, directory) ?? parsed;
+  const model = building({ device: 'meta', dtype: 'float32' }, () => how.build(config));
+  loadWeights(model, directory, how.rules(config, model), dtype, options.device);
+  return model.eval();
 }
 
 /** Options of `savePretrained`. */

@@ -2,24 +2,17 @@
 
 import type { Continuations, DecidedToken, Generated, GenerateOptions, ScoreOptions } from '../../generate/index.ts';
 import { ArgumentError } from '../../native/errors.ts';
-import { building, initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
+import { initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { crossEntropy, scope, type Tensor } from '../../tensor/index.ts';
-import {
-  checkLoadDtype,
-  type LoadOptions,
-  loadWeights,
-  readConfig,
-  resolveDtype,
-  type SavePretrainedOptions,
-  saveCheckpoint,
-} from '../checkpoint.ts';
+import { type LoadOptions, loadPretrained, type SavePretrainedOptions, saveCheckpoint } from '../checkpoint.ts';
 import { QFormerModel } from '../qformer/model.ts';
 import { VisionModel } from '../vision/eva/model.ts';
 import { type Blip2Config, blip2ConfigToJson, parseBlip2Config } from './config.ts';
 import { type GenerateInputs, generateText, scoreText, streamText } from './generate.ts';
 import type { Language } from './language/kind.ts';
 import { type LanguageModel, languageKind } from './language/kinds.ts';
-import { generationConfigJson, generationRules, withOutputTable } from './weights.ts';
+import { completed } from './language/load.ts';
+import { generationConfigJson, generationRules } from './weights.ts';
 
 /** What {@link Blip2ForConditionalGeneration.forward} works on. */
 export interface Blip2Inputs {
@@ -102,12 +95,12 @@ export class Blip2ForConditionalGeneration extends Module {
    * @throws FileError for a file that is missing or not as expected; StateDictError where weights and configuration do not fit
    */
   static fromPretrained(directory: string, options: LoadOptions = {}): Blip2ForConditionalGeneration {
-    checkLoadDtype(options.dtype); // the caller's mistake, so it does not name the file
-    const [parsed, dtype] = readConfig(directory, (json) => [parseBlip2Config(json), resolveDtype(options.dtype, json)] as const);
-    const config = { ...parsed, textConfig: withOutputTable(parsed.textConfig, directory, 'language_model.') };
-    const model = building({ device: 'meta', dtype: 'float32' }, () => new Blip2ForConditionalGeneration(config));
-    loadWeights(model, directory, generationRules(config.textConfig), dtype, options.device);
-    return model.eval();
+    return loadPretrained(directory, options, {
+      parse: parseBlip2Config,
+      complete: (config) => ({ ...config, textConfig: completed(config.textConfig, directory) }),
+      build: (config) => new Blip2ForConditionalGeneration(config),
+      rules: ({ textConfig }) => generationRules(textConfig),
+    });
   }
 
   /**

@@ -1,16 +1,8 @@
 // B pictures, T texts, Q queries a picture, N image tokens, L length of a text, D width of the Q-Former, E of the features compared.
 import { ArgumentError } from '../../native/errors.ts';
-import { building, initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
+import { initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { scope, type Tensor } from '../../tensor/index.ts';
-import {
-  checkLoadDtype,
-  type LoadOptions,
-  loadWeights,
-  readConfig,
-  resolveDtype,
-  type SavePretrainedOptions,
-  saveCheckpoint,
-} from '../checkpoint.ts';
+import { type LoadOptions, loadPretrained, type SavePretrainedOptions, saveCheckpoint } from '../checkpoint.ts';
 import { QFormerEmbeddings } from '../qformer/embeddings.ts';
 import { matchingMask } from '../qformer/masks.ts';
 import { type CrossKeyValues, QFormerModel } from '../qformer/model.ts';
@@ -84,11 +76,11 @@ export class Blip2ForImageTextRetrieval extends Module {
    * @throws FileError for a file that is missing or not as expected; StateDictError where weights and configuration do not fit
    */
   static fromPretrained(directory: string, options: LoadOptions = {}): Blip2ForImageTextRetrieval {
-    checkLoadDtype(options.dtype); // the caller's mistake, so it does not name the file
-    const [config, dtype] = readConfig(directory, (json) => [parseBlip2Config(json), resolveDtype(options.dtype, json)] as const);
-    const model = building({ device: 'meta', dtype: 'float32' }, () => new Blip2ForImageTextRetrieval(config));
-    loadWeights(model, directory, retrievalRules, dtype, options.device);
-    return model.eval();
+    return loadPretrained(directory, options, {
+      parse: parseBlip2Config,
+      build: (config) => new Blip2ForImageTextRetrieval(config),
+      rules: () => retrievalRules,
+    });
   }
 
   /**

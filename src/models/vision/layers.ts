@@ -1,10 +1,37 @@
-import type { Tensor } from '../../tensor/index.ts';
+import { LayerNorm, Module } from '../../nn/index.ts';
+import { scope, type Tensor } from '../../tensor/index.ts';
+import type { VisionShape } from './config.ts';
+import { Mlp } from './mlp.ts';
+
+/** x + attention(LN₁ x), then + mlp(LN₂ ·); x `[B, N, D]`. */
+export class VisionLayer extends Module {
+  readonly selfAttn: Module & { forward(x: Tensor): Tensor };
+  readonly layerNorm1: LayerNorm;
+  readonly mlp: Mlp;
+  readonly layerNorm2: LayerNorm;
+
+  constructor(config: VisionShape, selfAttn: VisionLayer['selfAttn']) {
+    super();
+    const { hiddenSize, layerNormEps: eps } = config;
+    this.selfAttn = selfAttn;
+    this.layerNorm1 = new LayerNorm(hiddenSize, { eps });
+    this.mlp = new Mlp(hiddenSize, config.intermediateSize, config.hiddenAct, config.initializerRange);
+    this.layerNorm2 = new LayerNorm(hiddenSize, { eps });
+  }
+
+  forward(x: Tensor): Tensor {
+    return scope(() => {
+      const attended = x.add(this.selfAttn.forward(this.layerNorm1.forward(x)));
+      return attended.add(this.mlp.forward(this.layerNorm2.forward(attended)));
+    });
+  }
+}
 
 /**
  * Runs x through the layers, one after the other. `states` collects the input and each layer's output; without it they are freed on the
  * way, so that a deep tower without gradients holds one layer's tensors at a time.
  */
-export function runLayers(layers: readonly { forward(x: Tensor): Tensor }[], x: Tensor, states?: Tensor[]): Tensor {
+export function runLayers(layers: readonly VisionLayer[], x: Tensor, states?: Tensor[]): Tensor {
   let current = x;
   states?.push(current);
   for (const layer of layers) {

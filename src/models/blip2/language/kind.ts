@@ -1,7 +1,7 @@
 // B batch, L length of the embedded input, T length of the labels, E width of the language model, V vocabulary.
 import type { Rewindable } from '../../../generate/index.ts';
 import type { Module } from '../../../nn/index.ts';
-import type { Tensor } from '../../../tensor/index.ts';
+import type { Tensor, TensorFile } from '../../../tensor/index.ts';
 import type { JsonObject } from '../../fields.ts';
 
 /** What the configuration of any language model tells. */
@@ -76,4 +76,15 @@ export interface LanguageKind<C extends LanguageConfig = LanguageConfig, M exten
   width(config: C): number;
   build(config: C): M;
   language(model: M): Language;
+  /** The model's name of a tensor that checkpoints of it alone may have under another one; undefined for any other name. */
+  alias(config: C, name: string): string | undefined;
+  /** Names, with anything before them, that files carry for nothing. */
+  readonly ignored: RegExp;
+  /** Parameters, with anything before their names, that a float16 load keeps in float32. */
+  readonly float32: RegExp;
+  /**
+   * The configuration, where the weights tell more than it does.
+   * @param prefix what stands before the model's names in the file
+   */
+  complete?(config: C, file: TensorFile, prefix: string): C;
 }

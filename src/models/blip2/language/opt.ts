@@ -5,6 +5,9 @@ import { OptDecoding } from '../../opt/decode.ts';
 import { OptForCausalLM } from '../../opt/model.ts';
 import type { Language, LanguageInputs, LanguageKind, LanguagePass } from './kind.ts';
 
+const WORDS = 'model.decoder.embed_tokens.weight';
+const NOTHING = /(?!)/;
+
 /** OPT: queries and prompt are the beginning of the text, which it goes on with. Prompts of different lengths are padded on the left. */
 export const opt: LanguageKind<OptConfig, OptForCausalLM> = {
   decoderOnly: true,
@@ -32,6 +35,12 @@ export const opt: LanguageKind<OptConfig, OptForCausalLM> = {
       start: (inputIds) => inputIds,
     };
   },
+  alias({ tieWordEmbeddings }, name) {
+    if (name === 'lm_head.weight') return tieWordEmbeddings ? WORDS : undefined;
+    return name.startsWith('decoder.') ? `model.${name}` : undefined; // as OPTModel saves it
+  },
+  ignored: NOTHING,
+  float32: NOTHING,
 };
 
 function pass(model: OptForCausalLM, { embedded, attentionMask, labels, ...decoder }: LanguageInputs): LanguagePass {

@@ -1,9 +1,12 @@
 import { ArgumentError } from '../../../native/errors.ts';
-import { full, type Tensor } from '../../../tensor/index.ts';
+import { full, scope, type Tensor, type TensorFile } from '../../../tensor/index.ts';
 import { parseT5Config, type T5Config, t5ConfigToJson } from '../../t5/config.ts';
 import { T5Decoding } from '../../t5/decode.ts';
 import { T5ForConditionalGeneration } from '../../t5/model.ts';
 import type { Language, LanguageInputs, LanguageKind, LanguagePass } from './kind.ts';
+
+const HEAD = 'lm_head.weight';
+const WORDS = 'shared.weight';
 
 /**
  * T5: its encoder reads queries and prompt, its decoder writes. Prompts of different lengths are padded on the right: positions are relative,
@@ -29,7 +32,26 @@ export const t5: LanguageKind<T5Config, T5ForConditionalGeneration> = {
       start: ({ shape, device }) => full([shape[0] as number, 1], decoderStartTokenId, { dtype: 'int64', device }),
     };
   },
+  alias({ tieWordEmbeddings }, name) {
+    if (name === HEAD) return tieWordEmbeddings ? WORDS : undefined;
+    return /^(encoder|decoder)\.embed_tokens\.weight$/.test(name) ? WORDS : undefined;
+  },
+  // A table that early files have too many.
+  ignored: /(^|\.)decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight$/,
+  float32: /(^|\.)wo\.weight$/,
+  // Configurations do not say whether there is another output table: Hugging Face looks into the file.
+  complete(config, file, prefix) {
+    const [head, words] = [prefix + HEAD, prefix + WORDS];
+    return { ...config, tieWordEmbeddings: !file.has(head) || isSame(file, head, words) };
+  },
 };
+
+function isSame(file: TensorFile, a: string, b: string): boolean {
+  if (!file.has(b)) return false;
+  const [one, other] = [file.info(a), file.info(b)];
+  if (one.dtype !== other.dtype || one.shape.join() !== other.shape.join()) return false;
+  return scope(() => file.get(a).equal(file.get(b)));
+}
 
 function pass(model: T5ForConditionalGeneration, inputs: LanguageInputs): LanguagePass {
   const { embedded, attentionMask, labels, decoderAttentionMask } = inputs;

@@ -1,7 +1,6 @@
 // B batch, N image tokens (1 + patches), D hidden, H heads, E = D / H.
 import {
   attention,
-  building,
   Conv2d,
   Embedding,
   initNormal,
@@ -11,10 +10,9 @@ import {
   type Parameter,
   parameter,
 } from '../../../nn/index.ts';
-import { cat, scope, type Tensor } from '../../../tensor/index.ts';
-import { checkLoadDtype, type LoadOptions, loadWeights, readConfig, resolveDtype } from '../../checkpoint.ts';
-import { runLayers } from '../layers.ts';
-import { Mlp } from '../mlp.ts';
+import { cat, type Tensor } from '../../../tensor/index.ts';
+import { type LoadOptions, loadPretrained } from '../../checkpoint.ts';
+import { runLayers, VisionLayer } from '../layers.ts';
 import { checkPixels, interpolatePositions, type VisionOptions } from '../pixels.ts';
 import { type ClipVisionConfig, parseClipVisionConfig } from './config.ts';
 import { clipRules } from './weights.ts';
@@ -78,37 +76,14 @@ export class ClipAttention extends Module {
   }
 }
 
-/** x + attention(LN₁ x), then + mlp(LN₂ ·). */
-export class ClipLayer extends Module {
-  readonly selfAttn: ClipAttention;
-  readonly layerNorm1: LayerNorm;
-  readonly mlp: Mlp;
-  readonly layerNorm2: LayerNorm;
-
-  constructor(config: ClipVisionConfig) {
-    super();
-    const { hiddenSize, layerNormEps: eps } = config;
-    this.selfAttn = new ClipAttention(config);
-    this.layerNorm1 = new LayerNorm(hiddenSize, { eps });
-    this.mlp = new Mlp(hiddenSize, config.intermediateSize, config.hiddenAct, config.initializerRange);
-    this.layerNorm2 = new LayerNorm(hiddenSize, { eps });
-  }
-
-  forward(x: Tensor): Tensor {
-    return scope(() => {
-      const attended = x.add(this.selfAttn.forward(this.layerNorm1.forward(x)));
-      return attended.add(this.mlp.forward(this.layerNorm2.forward(attended)));
-    });
-  }
-}
-
 /** All layers but the last of the configured ones. */
 export class ClipEncoder extends Module {
-  readonly layers: readonly ClipLayer[];
+  readonly layers: readonly VisionLayer[];
 
   constructor(config: ClipVisionConfig) {
     super();
-    this.layers = Array.from({ length: config.numHiddenLayers - 1 }, () => new ClipLayer(config));
+    const layer = (): VisionLayer => new VisionLayer(config, new ClipAttention(config));
+    this.layers = Array.from({ length: config.numHiddenLayers - 1 }, layer);
   }
 }
 
@@ -145,14 +120,11 @@ export class ClipVisionModel extends Module {
    * @throws FileError for a file that is missing or not as expected; StateDictError where weights and configuration do not fit
    */
   static fromPretrained(directory: string, options: LoadOptions = {}): ClipVisionModel {
-    checkLoadDtype(options.dtype); // the caller's mistake, so it does not name the file
-    const [config, dtype] = readConfig(directory, (json) => {
-      const vision = json.model_type === 'clip' ? json.vision_config : json;
-      return [parseClipVisionConfig(vision ?? {}), resolveDtype(options.dtype, json)] as const;
+    return loadPretrained(directory, options, {
+      parse: (json) => parseClipVisionConfig((json.model_type === 'clip' ? json.vision_config : json) ?? {}),
+      build: (config) => new ClipVisionModel(config),
+      rules: (config, model) => clipRules(config, model.stateDict().keys()),
     });
-    const model = building({ device: 'meta', dtype: 'float32' }, () => new ClipVisionModel(config));
-    loadWeights(model, directory, clipRules(config, model.stateDict().keys()), dtype, options.device);
-    return model.eval();
   }
 
   /**

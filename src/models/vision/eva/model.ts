@@ -1,8 +1,7 @@
 // B batch, N image tokens (1 + patches), D hidden, H heads, E = D / H.
 import { attention, Conv2d, initNormal, LayerNorm, Linear, Module, type Parameter, parameter } from '../../../nn/index.ts';
-import { cat, scope, type Tensor } from '../../../tensor/index.ts';
-import { runLayers } from '../layers.ts';
-import { Mlp } from '../mlp.ts';
+import { cat, type Tensor } from '../../../tensor/index.ts';
+import { runLayers, VisionLayer } from '../layers.ts';
 import { checkPixels, interpolatePositions, type VisionOptions } from '../pixels.ts';
 import type { VisionConfig } from './config.ts';
 
@@ -67,37 +66,14 @@ export class VisionAttention extends Module {
   }
 }
 
-/** x + attention(LN₁ x), then + mlp(LN₂ ·). */
-export class VisionLayer extends Module {
-  readonly selfAttn: VisionAttention;
-  readonly layerNorm1: LayerNorm;
-  readonly mlp: Mlp;
-  readonly layerNorm2: LayerNorm;
-
-  constructor(config: VisionConfig) {
-    super();
-    const { hiddenSize, layerNormEps: eps } = config;
-    this.selfAttn = new VisionAttention(config);
-    this.layerNorm1 = new LayerNorm(hiddenSize, { eps });
-    this.mlp = new Mlp(hiddenSize, config.intermediateSize, config.hiddenAct, config.initializerRange);
-    this.layerNorm2 = new LayerNorm(hiddenSize, { eps });
-  }
-
-  forward(x: Tensor): Tensor {
-    return scope(() => {
-      const attended = x.add(this.selfAttn.forward(this.layerNorm1.forward(x)));
-      return attended.add(this.mlp.forward(this.layerNorm2.forward(attended)));
-    });
-  }
-}
-
 /** The stack of layers. */
 export class VisionEncoder extends Module {
   readonly layers: readonly VisionLayer[];
 
   constructor(config: VisionConfig) {
     super();
-    this.layers = Array.from({ length: config.numHiddenLayers }, () => new VisionLayer(config));
+    const layer = (): VisionLayer => new VisionLayer(config, new VisionAttention(config));
+    this.layers = Array.from({ length: config.numHiddenLayers }, layer);
   }
 }
 
