@@ -17,7 +17,9 @@ export function startTower(tower: VisionModel, pictures: Tensor): void {
       // The first attention takes from each token the mean of all: of the ground, little is left.
       const weights = tower.stateDict();
       const attention = (name: string): Tensor | undefined => weights.get(`encoder.layers.0.self_attn.${name}.weight`);
-      attention('qkv')?.narrow(0, 2 * hiddenSize, hiddenSize).copy_(eye(hiddenSize));
+      attention('qkv')
+        ?.narrow(0, 2 * hiddenSize, hiddenSize)
+        .copy_(eye(hiddenSize));
       attention('projection')?.copy_(eye(hiddenSize).neg());
     }),
   );

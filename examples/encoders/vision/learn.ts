@@ -23,7 +23,8 @@ export async function learnVision(options: EncoderOptions): Promise<void> {
     directory,
     resume: true,
     logs: [new JsonLinesLog(path.join(directory, 'log.jsonl')), new TensorBoardLog(directory), new ProgressLog(steps), watch],
-    logEvery: 50,
+    logEvery: Math.min(50, steps),
+    checkpointEvery: Math.min(1000, Math.ceil(steps / 4)),
   });
   if (result.reason !== 'done') return;
   const figures = readingFigures(reader.eval(), scenes, pictures);

@@ -20,7 +20,8 @@ import { SceneReader, towerConfig } from './reader.ts';
 import type { VisionTrainingRecipe } from './recipe.ts';
 
 /** Where a run is, and what it tells. */
-export interface VisionRunOptions extends Pick<TrainerOptions<Labelled>, 'directory' | 'resume' | 'logs' | 'logEvery'> {
+export interface VisionRunOptions
+  extends Pick<TrainerOptions<Labelled>, 'directory' | 'resume' | 'logs' | 'logEvery' | 'signal'> {
   /** Steps from one look at held-out pictures to the next, and how many of each kind; none are looked at unless told. */
   readonly evaluation?: { readonly every: number; readonly pictures: number };
   readonly checkpointEvery?: number;
