@@ -38,7 +38,12 @@ for name in ["lavis", "lavis.models", "lavis.models.blip2_models", "lavis.models
 module("omegaconf", OmegaConf=None)
 module("lavis.common.utils", is_url=None, get_abs_path=None)
 module("lavis.common.logger", MetricLogger=None)
-module("lavis.common.dist_utils", download_cached_file=None, is_dist_avail_and_initialized=lambda: dist.is_initialized())
+module(
+    "lavis.common.dist_utils",
+    download_cached_file=None,
+    is_dist_avail_and_initialized=dist.is_initialized,
+    is_main_process=lambda: True,
+)
 module("lavis.models.eva_vit", create_eva_vit_g=None)
 module("lavis.models.clip_vit", create_clip_vit_L=None)
 
