@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { ArgumentError } from '../native/errors.ts';
+import { workerFlags } from '../native/worker-flags.ts';
 import { unpackError, WorkerError } from './errors.ts';
 import type { Reply, Request, WorkerSettings } from './protocol.ts';
 
@@ -32,7 +33,7 @@ export class ModelWorker {
 
   /** Starts a worker and waits until its model is loaded. */
   static start(settings: WorkerSettings, file = new URL('./worker.js', import.meta.url)): Promise<ModelWorker> {
-    const worker = new Worker(file, { workerData: settings, name: 'blip2' });
+    const worker = new Worker(file, { workerData: settings, name: 'blip2', ...workerFlags() });
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void =>
         reject(new WorkerError('ERR_WORKER', `the model's worker died: ${error.message}`, { cause: error }));

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { Blip2Error } from '../../native/errors.ts';
+import { workerFlags } from '../../native/worker-flags.ts';
 import type { ImageTransform } from '../transforms.ts';
 import { type Job, limited, type Prepared, prepare } from './prepare.ts';
 
@@ -56,7 +57,11 @@ class PoolWorker {
   #ended: Blip2Error | undefined;
 
   constructor(transform: ImageTransform) {
-    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: transform, name: 'blip2 loader' });
+    this.#worker = new Worker(new URL('./worker.js', import.meta.url), {
+      workerData: transform,
+      name: 'blip2 loader',
+      ...workerFlags(),
+    });
     this.#worker.unref(); // a loader that nobody waits for does not keep the process alive
     this.#worker.on('message', ({ id, prepared }: Answer) => {
       this.#pending.get(id)?.resolve(prepared);
