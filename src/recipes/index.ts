@@ -1,6 +1,7 @@
 export type { CaptionedBatch, CaptionTokenizer } from './captioned-batch.ts';
 export type { DeepPartial } from './fields.ts';
 export { type RecipeRunOptions, recipeBatchSize, recipeTower } from './recipe-trainer.ts';
+export { type RetrievalDuringTraining, retrievalEvaluation } from './retrieval-evaluation.ts';
 export { type Stage1Recipe, type Stage1RecipeOptions, stage1, stage1WithoutItg } from './stage1.ts';
 export { Stage1Objective, type Stage1Parts } from './stage1-objective.ts';
 export {

@@ -61,6 +61,48 @@ export function cachedBatches(dataset: Dataset, cache: FeatureCache, options: Ca
   };
 }
 
+/** Pictures' features and all their captions. */
+export interface CachedGalleryBatch {
+  /** `[B, N, W]` */
+  readonly imageFeatures: Tensor;
+  readonly allCaptions: readonly (readonly string[])[];
+  /** Frees the features. */
+  dispose(): void;
+}
+
+/**
+ * A data set that was opened with `grouped`, in order and once, as a gallery for retrieval whose pictures' features are in a cache. Samples
+ * without a picture in the cache, or without a caption, are passed over.
+ */
+export async function* cachedGallery(
+  dataset: Dataset,
+  cache: FeatureCache,
+  options: Pick<CachedBatchesOptions, 'batchSize' | 'cleanUp'>,
+): AsyncGenerator<CachedGalleryBatch, void, undefined> {
+  const { batchSize, cleanUp = (caption) => blipCaption(caption) } = options;
+  if (!Number.isSafeInteger(batchSize) || batchSize < 1)
+    throw new ArgumentError('batchSize', 'a positive integer', String(batchSize));
+  const stream = dataset.stream({ seed: 0, shuffle: false, epochs: 1 });
+  try {
+    for (let more = true; more; ) {
+      const samples: { imageId: number | string; captions: readonly string[] }[] = [];
+      while (more && samples.length < batchSize) {
+        const drawn = await stream.next();
+        if (drawn === undefined) more = false;
+        else if (!isBroken(drawn.entry) && cache.has(drawn.entry.imageId)) {
+          const captions = drawn.entry.captions.map(cleanUp).filter((caption) => caption !== '');
+          if (captions.length > 0) samples.push({ imageId: drawn.entry.imageId, captions });
+        }
+      }
+      if (samples.length === 0) return;
+      const imageFeatures = cache.features(samples.map(({ imageId }) => imageId));
+      yield { imageFeatures, allCaptions: samples.map(({ captions }) => captions), dispose: () => imageFeatures.dispose() };
+    }
+  } finally {
+    await stream.close();
+  }
+}
+
 /** The next samples that can be used; null where there are not enough. */
 async function take(stream: SampleStream, count: number, fits: (sample: Sample) => boolean): Promise<Sample[] | null> {
   const samples: Sample[] = [];

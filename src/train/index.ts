@@ -1,4 +1,10 @@
-export { type CachedBatch, type CachedBatchesOptions, cachedBatches } from './cached-batches.ts';
+export {
+  type CachedBatch,
+  type CachedBatchesOptions,
+  type CachedGalleryBatch,
+  cachedBatches,
+  cachedGallery,
+} from './cached-batches.ts';
 export { type BestCheckpoint, loadTraining, type RunState, saveTraining } from './checkpoint.ts';
 export { CheckpointFolder } from './checkpoint-folder.ts';
 export type { BatchStream, OpenData } from './data.ts';
