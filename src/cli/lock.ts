@@ -1,7 +1,20 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { closeSync, futimesSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  futimesSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { FileError } from '../native/errors.ts';
+import { reasonOf } from '../native/files.ts';
 
 const heartbeat = 1_000;
 const staleAfter = 15_000;
@@ -17,8 +30,11 @@ interface Holder {
  * touched for 15 s, or whose process is gone, is taken over. `onWait` is told once when another process has to be waited for.
  */
 export async function withLock<T>(file: string, onWait: (pid: number) => void, work: () => Promise<T>): Promise<T> {
-  mkdirSync(path.dirname(file), { recursive: true });
-  const own = await acquire(file, onWait);
+  const own = await acquire(file, onWait).catch((error: unknown) => {
+    throw error instanceof FileError
+      ? error
+      : new FileError(file, `cannot be taken as a lock: ${reasonOf(error)}`, { cause: error });
+  });
   // Through the descriptor it is always the own lock that is touched, even after another process has taken the file over.
   const beat = setInterval(() => futimesSync(own.descriptor, new Date(), new Date()), heartbeat);
   try {
@@ -31,11 +47,15 @@ export async function withLock<T>(file: string, onWait: (pid: number) => void, w
 }
 
 async function acquire(file: string, onWait: (pid: number) => void): Promise<{ id: string; descriptor: number }> {
+  mkdirSync(path.dirname(file), { recursive: true });
   for (let told = false; ; ) {
     const own = take(file);
     if (own !== undefined) return own;
     const holder = holderOf(file);
-    if (holder === undefined) continue;
+    if (holder === undefined) {
+      await sleep(10);
+      continue;
+    }
     if (isStale(file, holder)) {
       if (!discard(file, holder.id)) await sleep(10);
       continue;
@@ -73,9 +93,9 @@ export function discard(file: string, id: string): boolean {
   const guard = `${file}.${id}.guard`;
   const taken = take(guard);
   if (taken === undefined) {
-    // A guard is held for no longer than a few system calls: what counts is only whether its process died in them.
+    // A guard is held for no longer than a few system calls: it is old only where its process died in them, whoever has its number now.
     const other = holderOf(guard);
-    if (other !== undefined && !isAlive(other.pid)) discard(guard, other.id);
+    if (other !== undefined && isStale(guard, other)) discard(guard, other.id);
     return false;
   }
   try {
@@ -90,6 +110,9 @@ export function discard(file: string, id: string): boolean {
 /** Who holds the lock, undefined where it is free. */
 export function holderOf(file: string): Holder | undefined {
   try {
+    // A pipe in the lock's place would be waited for without end, and a link to nowhere be asked again and again.
+    const stat = lstatSync(file);
+    if (!stat.isFile()) throw new FileError(file, 'is no lock of a setup: expected a regular file');
     const content = readFileSync(file, 'utf8');
     return { pid: Number(content.split(' ')[0]), id: idOf(content) };
   } catch (error) {
@@ -105,7 +128,7 @@ function idOf(content: string): string {
 
 function isStale(file: string, { pid }: Holder): boolean {
   const touched = statSync(file, { throwIfNoEntry: false })?.mtimeMs;
-  return touched === undefined || Date.now() - touched > staleAfter || !isAlive(pid);
+  return touched === undefined || Math.abs(Date.now() - touched) > staleAfter || !isAlive(pid);
 }
 
 function isAlive(pid: number): boolean {

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { FileError, SetupError } from '../native/errors.ts';
+import { reasonOf } from '../native/files.ts';
 import {
   addonName,
   type Candidate,
@@ -146,13 +147,25 @@ async function stage(options: SetupOptions, staging: string, cache: string, log:
   return { directory: path.join(home, 'torch'), version: found.version };
 }
 
-function archivesIn(place: string): string[] {
-  const stat = statSync(place, { throwIfNoEntry: false });
-  if (stat === undefined) throw new FileError(place, 'no such file or folder');
-  if (stat.isFile()) return [place];
-  const archives = readdirSync(place).filter((name) => /\.(whl|zip)$/.test(name));
-  if (archives.length === 0) throw new FileError(place, 'no .whl or .zip in this folder');
-  return archives.map((name) => path.join(place, name));
+/** @internal The files that `--from` names. */
+export function archivesIn(place: string): string[] {
+  try {
+    const stat = statSync(place, { throwIfNoEntry: false });
+    if (stat === undefined) throw new FileError(place, 'no such file or folder');
+    if (stat.isFile()) return [place];
+    // A pipe or a device would never end.
+    if (!stat.isDirectory())
+      throw new FileError(place, 'expected a wheel or archive, or a folder of them, not a pipe or a device');
+    const archives = readdirSync(place)
+      .filter((name) => /\.(whl|zip)$/.test(name))
+      .map((name) => path.join(place, name));
+    if (archives.length === 0) throw new FileError(place, 'no .whl or .zip in this folder');
+    const odd = archives.find((file) => !statSync(file).isFile());
+    if (odd !== undefined) throw new FileError(odd, 'expected a regular file');
+    return archives;
+  } catch (error) {
+    throw error instanceof FileError ? error : new FileError(place, `cannot be read: ${reasonOf(error)}`, { cause: error });
+  }
 }
 
 async function checkDigests(

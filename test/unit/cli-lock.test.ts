@@ -1,5 +1,16 @@
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -83,6 +94,76 @@ test('a process that died while it removed a stale lock holds nobody up', async 
   writeFileSync(`${file}.${idOf(file)}.guard`, `${gone} dead`);
   expect(await withLock(file, noWait, async () => 'done')).toBe('done');
   expect(readdirSync(path.dirname(file))).toEqual([]);
+});
+
+test('a guard whose number a live process has by now holds nobody up either', async () => {
+  const file = lockFile();
+  await left(file, `${gone} stale`);
+  const guard = `${file}.${idOf(file)}.guard`;
+  writeFileSync(guard, `${process.ppid} dead, and another lives`);
+  utimesSync(guard, new Date(0), new Date(0));
+  expect(await withLock(file, noWait, async () => 'done')).toBe('done');
+  expect(readdirSync(path.dirname(file))).toEqual([]);
+});
+
+test('a lock from the future is taken over', async () => {
+  const file = lockFile();
+  await left(file, `${process.ppid} early`);
+  const tomorrow = new Date(Date.now() + 86_400_000);
+  utimesSync(file, tomorrow, tomorrow);
+  expect(await withLock(file, noWait, async () => 'done')).toBe('done');
+});
+
+test.each(['', 'no number', '0', '-1', '1e400', '\0'.repeat(1000)])(
+  'a lock that says %j holds nobody up for long',
+  async (content) => {
+    const file = lockFile();
+    await left(file, content);
+    utimesSync(file, new Date(0), new Date(0));
+    expect(await withLock(file, noWait, async () => 'done')).toBe('done');
+  },
+);
+
+test('who waits for a live process says so once, and goes on when it is done', async () => {
+  const file = lockFile();
+  let done: () => void = () => {};
+  const first = withLock(file, noWait, () => new Promise<void>((resolve) => (done = resolve)));
+  await sleep(20);
+  const told: number[] = [];
+  const cpu = process.cpuUsage();
+  const second = withLock(
+    file,
+    (pid) => told.push(pid),
+    async () => 'second',
+  );
+  await sleep(1_000);
+  const { user, system } = process.cpuUsage(cpu);
+  expect(told).toEqual([process.pid]);
+  expect((user + system) / 1e6).toBeLessThan(0.2); // it sleeps meanwhile
+  done();
+  await first;
+  expect(await second).toBe('second');
+});
+
+test.each<[string, (file: string) => unknown]>([
+  ['a link to nowhere', (file) => symlinkSync('/nowhere', file)],
+  ['a folder', (file) => mkdirSync(file)],
+  ['a pipe', (file) => execFileSync('mkfifo', [file])],
+])('%s in the place of the lock is a typed error', async (_what, make) => {
+  const file = lockFile();
+  mkdirSync(path.dirname(file), { recursive: true });
+  make(file);
+  await expect(withLock(file, noWait, async () => {})).rejects.toThrow(
+    expect.objectContaining({ name: 'FileError', message: expect.stringContaining('expected a regular file') }),
+  );
+});
+
+test('where no lock can be made, the error names it', async () => {
+  const file = path.join(lockFile(), 'x');
+  const folder = path.dirname(file);
+  mkdirSync(path.dirname(folder), { recursive: true });
+  writeFileSync(folder, '');
+  await expect(withLock(file, noWait, async () => {})).rejects.toThrow(/cannot be taken as a lock/);
 });
 
 test('of many processes, some of which die under the lock, never are two at work', async () => {
