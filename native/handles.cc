@@ -65,13 +65,17 @@ void Environment::ReportExternalMemory() {
 int64_t Environment::Bytes() const { return BytesOf(tensors, 0); }
 
 void Environment::DrainPendingNow() {
-  std::vector<napi_ref> references;
+  std::vector<Released> references;
   {
     std::lock_guard<std::mutex> lock(pending->mutex);
     references.swap(pending->references);
     pending->waiting = false;
   }
-  for (napi_ref reference : references) napi_delete_reference(env, reference);
+  for (const auto& [reference, detach] : references) {
+    napi_value buffer = nullptr;
+    if (detach && napi_get_reference_value(env, reference, &buffer) == napi_ok) napi_detach_arraybuffer(env, buffer);
+    napi_delete_reference(env, reference);
+  }
 }
 
 Environment& EnvironmentOf(napi_env env) {

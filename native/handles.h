@@ -88,10 +88,16 @@ class SlotTable {
   size_t live_ = 0;
 };
 
-/// References to ArrayBuffers whose tensors are gone. A tensor may die on any thread, a reference only on its own.
+/// An ArrayBuffer whose tensors are gone.
+struct Released {
+  napi_ref reference;
+  bool detach;  // nobody else reads it: its memory goes now, not when the garbage collector comes
+};
+
+/// ArrayBuffers whose tensors are gone. A tensor may die on any thread, a reference only on its own.
 struct PendingReleases {
   std::mutex mutex;
-  std::vector<napi_ref> references;
+  std::vector<Released> references;
   std::atomic<bool> waiting = false;
   bool closed = false;
 };

@@ -101,7 +101,7 @@ napi_value FromData(napi_env env, napi_callback_info info) {
   });
 }
 
-// wrapData(view, shape, dtype) → a tensor over the very bytes; the ArrayBuffer lives as long as it does
+// wrapData(view, shape, dtype, take?) → a tensor over the very bytes; the ArrayBuffer lives as long, and, where taken, no longer
 napi_value WrapData(napi_env env, napi_callback_info info) {
   return Guard(env, "wrapData", [&]() -> napi_value {
     Arguments args(env, info, 3);
@@ -110,6 +110,8 @@ napi_value WrapData(napi_env env, napi_callback_info info) {
     const View view = ViewOf(env, args[0], "data");
     const auto shape = ToInt64List(env, args[1], "shape");
     const auto dtype = ToScalarType(env, args[2], "dtype");
+    bool take = false;
+    napi_get_value_bool(env, args[3], &take);
     ExpectBytes(view, BytesOf(shape, dtype, "shape"));
     if (reinterpret_cast<uintptr_t>(view.data) % c10::elementSize(dtype) != 0) {
       throw ArgumentError("data", "an offset that is a multiple of the element's size", "one that is not");
@@ -117,10 +119,10 @@ napi_value WrapData(napi_env env, napi_callback_info info) {
     napi_ref reference = nullptr;
     if (napi_create_reference(env, view.buffer, 1, &reference) != napi_ok)
       throw std::runtime_error("the ArrayBuffer cannot be referenced");
-    auto release = [pending = environment.pending, reference](void*) {
+    auto release = [pending = environment.pending, reference, take](void*) {
       std::lock_guard<std::mutex> lock(pending->mutex);
       if (pending->closed) return;
-      pending->references.push_back(reference);
+      pending->references.push_back({reference, take});
       pending->waiting = true;
     };
     at::Tensor tensor = at::from_blob(view.data, shape, std::move(release), at::TensorOptions().dtype(dtype));

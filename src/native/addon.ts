@@ -66,7 +66,7 @@ export interface Addon {
 
   // storage
   fromData(data: ArrayBufferView | ArrayBuffer, shape: readonly number[], dtype: number): number;
-  wrapData(data: ArrayBufferView | ArrayBuffer, shape: readonly number[], dtype: number): number;
+  wrapData(data: ArrayBufferView | ArrayBuffer, shape: readonly number[], dtype: number, take?: boolean): number;
   copyTo(tensor: number, out: ArrayBufferView | ArrayBuffer): void;
   item(tensor: number): number | bigint | boolean;
   setData(tensor: number, data: number): void;

@@ -126,15 +126,30 @@ function reinterprets(own: Dtype, wanted: Dtype | undefined): Dtype | undefined 
  * long as the tensor does. Its buffer is marked as untransferable for good: `postMessage` and `structuredClone` copy or refuse it.
  */
 export function wrapTypedArray(data: TypedArray, shape: readonly number[] = [data?.length], dtype?: Dtype): Tensor {
+  const tensor = wrapped(data, shape, dtype, false);
+  markAsUntransferable(data.buffer as ArrayBuffer);
+  return tensor;
+}
+
+/**
+ * The same, but the tensor takes the memory over: when it and its views are gone, the memory is freed there and then, and the array is empty,
+ * instead of waiting for the garbage collector. An array that is only a part of its buffer stays.
+ *
+ * @internal No other tensor may share the array: it would be left without memory.
+ */
+export function takeTypedArray(data: TypedArray, shape: readonly number[] = [data?.length], dtype?: Dtype): Tensor {
+  return wrapped(data, shape, dtype, data?.byteLength === data?.buffer?.byteLength);
+}
+
+function wrapped(data: TypedArray, shape: readonly number[], dtype: Dtype | undefined, take: boolean): Tensor {
   const own = dtypeOf(data);
+  if (dtype !== undefined) dtypeCode(dtype);
   const { buffer } = data as { buffer: ArrayBufferLike & { resizable?: boolean; growable?: boolean } };
   if (buffer.resizable || buffer.growable) throw new ArgumentError('data', 'an array of fixed length', 'one that can be resized');
   if (dtype !== undefined && dtype !== own && reinterprets(own, dtype) === undefined) {
     throw new ArgumentError('dtype', `${own}, as the array holds`, dtype);
   }
-  const tensor = wrap(native(() => addon.wrapData(data, shape, dtypeCode(dtype ?? own))));
-  markAsUntransferable(buffer);
-  return tensor;
+  return wrap(native(() => addon.wrapData(data, shape, dtypeCode(dtype ?? own), take)));
 }
 
 /** A tensor of (nested arrays of) numbers or booleans; int64 if all are BigInts, bool if booleans, else float32, unless told. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { addon } from '../../src/native/load.ts';
 import { wrap } from '../../src/tensor/base.ts';
+import { takeTypedArray } from '../../src/tensor/create.ts';
 import { dtypeCode } from '../../src/tensor/dtype.ts';
 import {
   callOperator,
@@ -106,6 +107,19 @@ test('a Buffer and parts of arrays count from their own offset', () => {
 test('only arrays of fixed length are shared', () => {
   const resizable = new (ArrayBuffer as new (length: number, options: object) => ArrayBuffer)(8, { maxByteLength: 64 });
   expect(() => wrapTypedArray(new Float32Array(resizable))).toThrow(expect.objectContaining({ argument: 'data' }));
+});
+
+test('an array that is taken over is empty once the tensor and its views are gone', () => {
+  const array = Float32Array.of(1, 2, 3, 4);
+  const taken = takeTypedArray(array, [2, 2]);
+  const view = taken.select(0, 1);
+  taken.dispose();
+  expect([view.toArray(), array.length]).toEqual([[3, 4], 4]);
+  view.dispose();
+  expect([array.length, array.buffer.byteLength]).toEqual([0, 0]);
+  const part = Float32Array.of(1, 2, 3).subarray(1);
+  takeTypedArray(part).dispose();
+  expect(part.length).toBe(2);
 });
 
 test('a shared array lives while its tensor or a view of it does, and no longer', async () => {

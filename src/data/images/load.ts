@@ -2,7 +2,8 @@ import sharp, { type OutputInfo, type Sharp } from 'sharp';
 import { ArgumentError } from '../../native/errors.ts';
 import { shown } from '../../native/fields.ts';
 import { reasonOf } from '../../native/files.ts';
-import { fromTypedArray, scope, type Tensor, wrapTypedArray } from '../../tensor/index.ts';
+import { takeTypedArray } from '../../tensor/create.ts';
+import { fromTypedArray, scope, type Tensor } from '../../tensor/index.ts';
 import { ImageError } from './error.ts';
 import { jpegSize } from './jpeg.ts';
 import { checkKind, type Encoded, type ImageSource, isRawImage, type RawImage, readEncoded } from './source.ts';
@@ -55,7 +56,8 @@ export async function decodeImage(
   const limitInputPixels = limitOf(options);
   checkKind(encoded);
   const { data, info } = await decode(encoded, options.applyOrientation ?? true, limitInputPixels, choose);
-  using rows = wrapTypedArray(data, [info.height, info.width, info.channels]);
+  // Left to the garbage collector, buffers of this size would have it go through the whole heap every few pictures.
+  using rows = takeTypedArray(data, [info.height, info.width, info.channels]);
   return rows.permute(2, 0, 1);
 }
 
