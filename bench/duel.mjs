@@ -52,11 +52,13 @@ class Side {
   }
 }
 
-/** Runs two commands to their first line of JSON, once each in every round; gives that line and the seconds since the start. */
-export async function startsInTurns(commands, rounds, onRound = () => {}) {
+/**
+ * Runs two commands to their first line of JSON, once each in every round; gives that line and the seconds since the start. With `warm`, a
+ * first round fills the system's file cache for both and does not count.
+ */
+export async function startsInTurns(commands, rounds, onRound = () => {}, warm = true) {
   const results = [[], []];
-  // The first round fills the system's file cache for both and does not count.
-  for (let round = -1; round < rounds; round++) {
+  for (let round = warm ? -1 : 0; round < rounds; round++) {
     for (const i of round % 2 === 0 ? [0, 1] : [1, 0]) {
       const side = new Side(commands[i]);
       const answer = await side.next();
@@ -71,9 +73,9 @@ export async function startsInTurns(commands, rounds, onRound = () => {}) {
 
 /**
  * Lets two processes prepare, checks by `agree` that they compute the same, warms both up, and has them run in turns.
- * Gives the rates (work a second) of every round.
+ * Gives the rates (work a second) of every round, by the wall's clock or, with `cpuSeconds`, by the processor's.
  */
-export async function ratesInTurns(commands, { agree, rounds, roundSeconds, onRound = () => {} }) {
+export async function ratesInTurns(commands, { agree, rounds, roundSeconds, clock = 'seconds', onRound = () => {} }) {
   const sides = [];
   try {
     for (const command of commands) sides.push(new Side(command));
@@ -84,16 +86,17 @@ export async function ratesInTurns(commands, { agree, rounds, roundSeconds, onRo
     let slowest = 0;
     for (const side of sides) {
       let { seconds } = await side.ask({ iterations: 1 });
-      const warm = Math.max(1, Math.min(200, Math.round(roundSeconds / 2 / seconds)));
-      ({ seconds } = await side.ask({ iterations: warm }));
-      slowest = Math.max(slowest, seconds / warm);
+      const warm = Math.min(200, Math.round(roundSeconds / 2 / seconds));
+      // A first step that is long by itself has warmed up what there is.
+      if (warm > 0) seconds = (await side.ask({ iterations: warm })).seconds / warm;
+      slowest = Math.max(slowest, seconds);
     }
     const iterations = Math.max(1, Math.round(roundSeconds / slowest));
     const rates = [[], []];
     for (let round = 0; round < rounds; round++) {
       for (const i of round % 2 === 0 ? [0, 1] : [1, 0]) {
-        const { seconds, work } = await sides[i].ask({ iterations });
-        rates[i].push(work / seconds);
+        const answer = await sides[i].ask({ iterations });
+        rates[i].push(answer.work / answer[clock]);
       }
       onRound(round);
     }

@@ -9,7 +9,7 @@ export const isMet = ({ better, goal }, ratio) => (better === 'less' ? ratio <= 
 /** One row's cells. */
 export function cells(row, result) {
   const goal = `${row.better === 'less' ? '≤' : '≥'} ${row.goal} ×`;
-  if (result.error !== undefined) return [row.title, '–', '–', 'failed', '', goal, 'no'];
+  if (result.error !== undefined) return [row.title, '–', '–', result.what, '', goal, 'no'];
   const { ours, theirs, ratio, range } = result;
   return [
     row.title,

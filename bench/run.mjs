@@ -1,6 +1,7 @@
 // `npm run bench`: this library against PyTorch, transformers and Pillow, in turns on the same libtorch.
-//   npm run bench -- [--only add,qformer] [--threads 2] [--rounds 9] [--quick]
-// Writes bench/RESULTS.md when every row ran; `--only` and `--quick` print alone.
+//   npm run bench -- [--only add,qformer] [--threads 2] [--rounds 9] [--quick] [--cpu] [--batch 4]
+// Writes bench/RESULTS.md; with any of these options it prints alone. On a machine that does other things too, `--cpu --threads 1` is of use: it
+// compares processor time instead of time, for rows whose processes stay. `--batch` changes the batch of rows that have one.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -11,12 +12,14 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { peerDirectory, peerPython, setUpPeer } from '../scripts/oracle/setup.mjs';
 import { ratesInTurns, startsInTurns, summary } from './duel.mjs';
+import { lavisVersions, setUpLavis } from './lavis.mjs';
 import { cells, isMet, table, writeResults } from './results.mjs';
 import { choose } from './rows.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.dirname(here);
-const materials = path.join(root, '.peers/bench');
+/** The folder of a row's weights, inputs and pictures. */
+const materialsOf = ({ materials = 'hf' }) => path.join(root, '.peers/bench', materials);
 
 const { values: options } = parseArgs({
   options: {
@@ -24,6 +27,8 @@ const { values: options } = parseArgs({
     threads: { type: 'string', default: String(os.availableParallelism()) },
     rounds: { type: 'string' },
     quick: { type: 'boolean', default: false },
+    cpu: { type: 'boolean', default: false },
+    batch: { type: 'string' },
   },
 });
 const chosen = choose(options.only.split(',').filter((word) => word !== ''));
@@ -32,6 +37,7 @@ if (typeof chosen === 'string') {
   process.exit(2);
 }
 const threads = Number(options.threads);
+const isWhole = options.only === '' && !options.quick && !options.cpu && options.batch === undefined;
 
 const versions = setUpPeer();
 const libtorch = execFileSync(peerPython, ['-c', 'import torch, os; print(os.path.dirname(torch.__file__))'], {
@@ -50,27 +56,58 @@ const ours = (script, ...args) => [process.execPath, path.join(here, script), ..
 const theirs = (script, ...args) => [peerPython, path.join(here, script), ...args];
 const pinned = spawnSync('taskset', ['-c', '0', 'true']).status === 0 ? ['taskset', '-c', '0'] : [];
 
-/** Weights, inputs and pictures, made once for each state of what makes them. */
-function prepareMaterials() {
-  const sources = ['models.json', 'peer/materials.py'].map((file) => path.join(here, file));
-  const hash = createHash('sha256').update(JSON.stringify(versions));
+/** Runs a script that fills a folder with weights, inputs and pictures, once for each state of what makes them. */
+function prepareMaterials(folder, script, files, made) {
+  const hash = createHash('sha256').update(JSON.stringify(made));
+  const sources = [script, ...files].map((file) => path.join(here, file));
   for (const file of sources) hash.update(readFileSync(file));
   const key = hash.digest('hex');
-  const stamp = path.join(materials, 'key');
+  const stamp = path.join(folder, 'key');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return;
-  console.error('making checkpoints, inputs and pictures');
-  rmSync(materials, { recursive: true, force: true });
-  mkdirSync(materials, { recursive: true });
-  execFileSync(peerPython, [sources[1], sources[0], materials], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  console.error(`making what ${path.basename(script, '.py')} works on`);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const args = [...sources, folder];
+  execFileSync(peerPython, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
   writeFileSync(stamp, key);
+}
+
+/** Peers that some rows need besides the environment itself. Each is made when its first row comes; where that fails, these rows do not run. */
+const peers = {
+  lavis: () => {
+    setUpLavis();
+    prepareMaterials(materialsOf({ materials: 'lavis' }), 'peer/lavis_stage1.py', [], lavisVersions());
+  },
+};
+const found = new Map();
+
+class NotRun extends Error {}
+
+function need(name) {
+  if (!found.has(name)) {
+    try {
+      peers[name]();
+      found.set(name, {});
+    } catch (error) {
+      found.set(name, { problem: `${name} cannot be had: ${error.message.split('\n')[0]}` });
+    }
+  }
+  const { problem } = found.get(name);
+  if (problem !== undefined) throw new NotRun(problem);
 }
 
 const progress = (title) => (round) => {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${title}: round ${round + 1}`);
 };
 
+/** What a row's two scripts are told. */
+function settingsOf(row) {
+  const batch = options.batch === undefined || row.settings.batch === undefined ? {} : { batch: Number(options.batch) };
+  return JSON.stringify({ threads, materials: materialsOf(row), ...row.settings, ...batch });
+}
+
 async function turns(row) {
-  const settings = JSON.stringify({ threads, materials, ...row.settings });
+  const settings = settingsOf(row);
   const pin = row.oneCore ? pinned : [];
   const commands = [ours(`ours/${row.script}.mjs`, settings), theirs(`peer/${row.script}.py`, settings)];
   const rates = await ratesInTurns(
@@ -79,6 +116,7 @@ async function turns(row) {
       agree: row.agree,
       rounds: Number(options.rounds ?? (options.quick ? 3 : (row.rounds ?? 11))),
       roundSeconds: options.quick ? 0.5 : 1.5,
+      clock: options.cpu ? 'cpuSeconds' : 'seconds',
       onRound: progress(row.title),
     },
   );
@@ -86,25 +124,30 @@ async function turns(row) {
 }
 
 // Rows that come from the same runs share them.
-let microRuns;
-let startRuns;
+const runs = new Map();
+const once = async (name, work) => {
+  if (!runs.has(name)) runs.set(name, await work());
+  return runs.get(name);
+};
 
 async function micro(row) {
   const args = ['--threads', String(threads), '--rounds', options.quick ? '60' : '250'];
   const commands = [ours('micro.mjs', ...args), theirs('micro.py', ...args)].map(child);
-  microRuns ??= await startsInTurns(commands, Number(options.rounds ?? (options.quick ? 1 : 5)), progress('small operators'));
-  return summary(...microRuns.map((side) => side.map((answer) => answer[row.name])));
+  const rounds = Number(options.rounds ?? (options.quick ? 1 : 5));
+  const sides = await once('micro', () => startsInTurns(commands, rounds, progress('small operators')));
+  return summary(...sides.map((side) => side.map((answer) => answer[row.name])));
 }
 
+/** Rows of processes that start, say one thing, and end. */
 async function start(row) {
-  const args = [path.join(materials, 'demo'), path.join(materials, '640x480.jpg'), String(threads)];
-  const commands = [ours('ours/first-caption.mjs', ...args), theirs('peer/first_caption.py', ...args)].map(child);
-  startRuns ??= await startsInTurns(commands, Number(options.rounds ?? (options.quick ? 1 : 7)), progress('cold start'));
-  const captions = new Set(startRuns.flat().map(({ caption }) => caption));
-  if (captions.size !== 1)
-    throw new Error(`the captions differ: ${[...captions].map((text) => JSON.stringify(text)).join(', ')}`);
-  const value = row.field === 'seconds' ? ({ seconds }) => seconds : ({ peakKiB }) => peakKiB / 1024;
-  return summary(...startRuns.map((side) => side.map(value)));
+  const { script, rounds, value, agree } = row;
+  const args = settingsOf(row);
+  const commands = [ours(`ours/${script}.mjs`, args), theirs(`peer/${script}.py`, args)].map(child);
+  const count = Number(options.rounds ?? (options.quick ? 1 : rounds));
+  const sides = await once(`${script} ${args}`, () => startsInTurns(commands, count, progress(row.title), row.warm));
+  const difference = agree(sides[0][0], sides[1][0]);
+  if (difference !== '') throw new Error(`the two sides do not compute the same: ${difference}`);
+  return summary(...sides.map((side) => side.map(value)));
 }
 
 function hardware() {
@@ -126,7 +169,7 @@ function expectSharedLibtorch() {
 }
 
 const load = os.loadavg()[0];
-prepareMaterials();
+prepareMaterials(materialsOf({}), 'peer/materials.py', ['models.json'], versions);
 expectSharedLibtorch();
 const { python, ...packages } = versions;
 const facts = [
@@ -135,7 +178,7 @@ const facts = [
   ['Ours', `Node ${process.versions.node}, libtorch ${packages.torch} (the peer's own), sharp ${await sharpVersion()}`],
   [
     'Theirs',
-    `Python ${python}, torch ${packages.torch}, transformers ${packages.transformers}, Pillow ${packages.pillow}, webdataset ${packages.webdataset}`,
+    `Python ${python}, torch ${packages.torch}, transformers ${packages.transformers}, Pillow ${packages.pillow}, webdataset ${packages.webdataset}; of LAVIS ${lavisVersions().join(', ')}`,
   ],
   ['Load before the run', `${load.toFixed(1)} (what else runs here; above 0.5 the figures are noise)`],
   ['Date', new Date().toISOString().slice(0, 10)],
@@ -153,24 +196,27 @@ const missed = [];
 let failed = false;
 for (const row of chosen) {
   let result;
+  const started = performance.now();
   try {
+    if (row.needs !== undefined) need(row.needs);
     result = await { turns, micro, start }[row.kind](row);
   } catch (error) {
-    result = { error };
-    failed = true;
+    result = { error, what: error instanceof NotRun ? 'not run' : 'failed' };
+    failed ||= !(error instanceof NotRun);
   }
+  const seconds = Math.round((performance.now() - started) / 1000);
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
   const line = cells(row, result);
   lines.push(line);
   console.log(
-    `${line[0]}: ours ${line[1]}, theirs ${line[2]}, ${line[3]}${line[4] ? ` (${line[4]})` : ''}, goal ${line[5]}: ${line[6]}`,
+    `${line[0]}: ours ${line[1]}, theirs ${line[2]}, ${line[3]}${line[4] ? ` (${line[4]})` : ''}, goal ${line[5]}: ${line[6]} [${seconds} s]`,
   );
   if (result.error !== undefined) console.log(`  ${result.error.message}`);
   else if (!isMet(row, result.ratio)) missed.push(row.title);
 }
 console.log(`\n${table(lines)}`);
 if (missed.length > 0) console.log(`\nmissed: ${missed.join('; ')}`);
-if (options.only === '' && !options.quick && !failed) {
+if (isWhole) {
   writeResults(path.join(here, 'RESULTS.md'), { facts, lines, command: 'npm run bench' });
   console.log('\nwritten: bench/RESULTS.md');
 }

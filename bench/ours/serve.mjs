@@ -10,8 +10,10 @@ export async function serve(prepare) {
   console.log(JSON.stringify({ ready: true, facts }));
   for await (const line of createInterface({ input: process.stdin })) {
     const { iterations } = JSON.parse(line);
-    const start = process.hrtime.bigint();
+    const [start, busy] = [process.hrtime.bigint(), process.cpuUsage()];
     const work = (await run(iterations)) ?? iterations;
-    console.log(JSON.stringify({ seconds: Number(process.hrtime.bigint() - start) / 1e9, work }));
+    const { user, system } = process.cpuUsage(busy);
+    const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+    console.log(JSON.stringify({ seconds, cpuSeconds: (user + system) / 1e6, work }));
   }
 }

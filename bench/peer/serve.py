@@ -16,6 +16,7 @@ def serve(prepare: Callable[[dict], tuple[Callable[[int], float | None], dict]])
     print(json.dumps({"ready": True, "facts": facts}), flush=True)
     for line in sys.stdin:
         count = json.loads(line)["iterations"]
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         work = run(count)
-        print(json.dumps({"seconds": time.perf_counter() - start, "work": count if work is None else work}), flush=True)
+        spent = {"seconds": time.perf_counter() - start, "cpuSeconds": time.process_time() - busy}
+        print(json.dumps({**spent, "work": count if work is None else work}), flush=True)
