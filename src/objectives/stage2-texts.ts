@@ -5,8 +5,9 @@ import { cat, type Device, fromTypedArray, type Tensor } from '../tensor/index.t
 
 /** A text as token ids: what the language model is given of it beside the picture, and what it is to write. */
 export interface PromptedText {
+  /** Ids that are read and no targets; may be none. */
   readonly prompt: readonly number[];
-  /** At least one. */
+  /** Ids that are to be written, at least one. */
   readonly target: readonly number[];
 }
 

@@ -38,6 +38,7 @@ export interface Stage2Losses {
   loss: Tensor;
   /** Mean cross-entropy of all targets. */
   lm: Tensor;
+  /** What else can be read off. */
   statistics: Stage2Statistics;
 }
 

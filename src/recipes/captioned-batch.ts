@@ -5,6 +5,7 @@ import type { FrozenEncoder } from '../train/index.ts';
 
 /** Pairs as a loader gives them, or with features from a cache. */
 export interface CaptionedBatch {
+  /** One for each picture, B. */
   readonly captions: readonly string[];
   /** Normalised pictures `[B, 3, S, S]`, for the encoder; or else */
   readonly pixelValues?: Tensor;
@@ -16,6 +17,7 @@ export interface CaptionedBatch {
 
 /** Makes token ids of captions; a `Tokenizer` does. */
 export interface CaptionTokenizer {
+  /** Rows of ids, as long as the longest, and which of them are no padding (1). */
   encode(
     captions: readonly string[],
     options: { padding: 'longest'; truncation: true; maxLength: number },

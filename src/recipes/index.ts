@@ -1,4 +1,13 @@
 export type { CaptionedBatch, CaptionTokenizer } from './captioned-batch.ts';
+export {
+  assembleStage2,
+  type ExportOptions,
+  exportStage2,
+  type LoadStage2Options,
+  loadStage2,
+  type Stage2Files,
+  type Stage2Whole,
+} from './export-stage2.ts';
 export type { DeepPartial } from './fields.ts';
 export { type RecipeRunOptions, recipeBatchSize, recipeTower } from './recipe-trainer.ts';
 export { type RetrievalDuringTraining, retrievalEvaluation } from './retrieval-evaluation.ts';

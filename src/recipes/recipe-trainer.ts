@@ -22,6 +22,7 @@ export interface RecipeRunOptions
   > {
   /** Null where the data comes with features. */
   encoder: FrozenEncoder | null;
+  /** Of captions: BERT's in the first stage, the language model's in the second. */
   tokenizer: CaptionTokenizer;
   /** Batches of {@link recipeBatchSize} pairs. */
   data: OpenData<CaptionedBatch>;

@@ -8,6 +8,7 @@ import type { Stage1Recipe } from './stage1.ts';
 
 /** What a {@link Stage1Objective} works with. */
 export interface Stage1Parts {
+  /** What is trained. */
   readonly model: Blip2ForPretraining;
   /** BERT's. */
   readonly tokenizer: CaptionTokenizer;

@@ -13,11 +13,14 @@ import {
 
 /** A run of BLIP-2's first stage: all that decides on its numbers. Plain data, to be saved with the run. */
 export interface Stage1Recipe extends TrainingRecipe {
+  /** The shape of what is trained. */
   readonly model: PretrainingConfig;
+  /** How captions become tokens. */
   readonly text: {
     /** Tokens at most, `[CLS]` and `[SEP]` included. */
     readonly maxLength: number;
   };
+  /** What is minimised, as `stage1Loss` takes it. */
   readonly objective: {
     /** 0 leaves an objective out. */
     readonly weights: { readonly itc: number; readonly itm: number; readonly itg: number };

@@ -9,6 +9,7 @@ import { type CaptionTexts, captionTexts } from './stage2-captions.ts';
 
 /** What a {@link Stage2Objective} works with. */
 export interface Stage2Parts {
+  /** What is trained. */
   readonly model: Blip2ForGenerativePretraining;
   /** Frozen, and in evaluation mode. */
   readonly languageModel: LanguageModel;

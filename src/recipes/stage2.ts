@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { languageKind, languageKinds } from '../models/blip2/language/kinds.ts';
-import { readConfig } from '../models/checkpoint.ts';
+import { readLanguageConfig } from '../models/blip2/language/load.ts';
 import {
   type GenerativePretrainingConfig,
   type OptConfig,
@@ -65,7 +65,9 @@ export interface Stage2Recipe extends TrainingRecipe {
    * mode.
    */
   readonly languageModelDropout: boolean;
+  /** The shape of what is trained. */
   readonly model: GenerativePretrainingConfig;
+  /** How captions become tokens. */
   readonly text: {
     /** Tokens at most, special ones included: of prompt and caption together; encoder-decoder: of either. */
     readonly maxLength: number;
@@ -76,6 +78,7 @@ export interface Stage2Recipe extends TrainingRecipe {
     /** Encoder-decoder: how captions are divided; null where the decoder writes all of them, as in the released code. */
     readonly split: PrefixSplit | null;
   };
+  /** What is minimised, as `stage2Loss` takes it. */
   readonly objective: { readonly labelSmoothing: number };
 }
 
@@ -201,18 +204,6 @@ function languageModelOf(given: LanguageModelOption): TextConfig {
     return languageKind(known).parseConfig({ ...fields, _remove_final_layer_norm: removed }, '');
   };
   return configured(given, parse, 'recipe.languageModel');
-}
-
-/** The shape of the language model whose folder this is, or that of the one in a whole BLIP-2. */
-function readLanguageConfig(folder: string): TextConfig {
-  return readConfig(folder, (json) => {
-    const whole = json.model_type === 'blip-2';
-    const own = (whole ? json.text_config : json) as { model_type?: unknown } | undefined;
-    const known = languageKinds.find((name) => name === (own?.model_type ?? (whole ? 'opt' : undefined)));
-    if (known === undefined)
-      throw new ArgumentError('model_type', ['blip-2', ...languageKinds].join(' or '), shown(own?.model_type));
-    return languageKind(known).parseConfig(own ?? {}, whole ? 'text_config' : '');
-  });
 }
 
 /** As in their own folders: those that come with BLIP-2 have a vocabulary that is padded, and other end tokens. */

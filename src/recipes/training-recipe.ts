@@ -36,6 +36,7 @@ export type VisionOption =
 
 /** What a run of either stage decides on. */
 export interface TrainingRecipe {
+  /** The shape of the frozen tower. */
   readonly vision: VisionRecipe;
   /** Number format of the frozen tower. */
   readonly visionDtype: 'float32' | 'bfloat16';
@@ -47,6 +48,7 @@ export interface TrainingRecipe {
   readonly batchSize: number;
   /** Batches that an optimizer step is divided into. What contrasts pairs does so within each. */
   readonly accumulation: number;
+  /** AdamW's settings. */
   readonly optimizer: Pick<AdamWSettings, 'betas' | 'eps' | 'weightDecay'> & Required<Pick<DecayOptions, 'decay'>>;
   /** Learning rate by step. */
   readonly schedule: Required<Omit<WarmupCosine, 'totalSteps'>>;
@@ -54,6 +56,7 @@ export interface TrainingRecipe {
   readonly precision: Precision;
   /** Largest norm of all gradients together; null for any, as in the official code. */
   readonly clipNorm: number | null;
+  /** Of new weights, of the data's order, and of all that is drawn in training. */
   readonly seed: number;
 }
 

@@ -83,7 +83,7 @@ test('a language model is also a folder, or a shape', () => {
   write({ model_type: 'blip-2', text_config: { model_type: 't5', d_model: 40 } });
   expect(of(folder)).toMatchObject({ modelType: 't5', dModel: 40 });
   write({ model_type: 'llama' });
-  expect(() => of(folder)).toThrow(/config\.json.*expected blip-2 or opt or t5 for model_type but received "llama"/);
+  expect(() => of(folder)).toThrow(/config\.json.*expected opt or t5 or blip-2 for model_type but received "llama"/);
   expect(() => of(path.join(root, 'opt-2.8b'))).toThrow(FileError);
   expect(of({ modelType: 'opt', hiddenSize: 96, removeFinalLayerNorm: true })).toMatchObject({
     hiddenSize: 96,

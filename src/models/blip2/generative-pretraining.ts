@@ -8,6 +8,7 @@ import { imageKeyValues } from './image-key-values.ts';
 
 /** The shape of what BLIP-2's second stage trains. */
 export interface GenerativePretrainingConfig {
+  /** The Q-Former's shape, without text. */
   readonly qformerConfig: QFormerConfig;
   /** Queries a picture, and so soft prompts. */
   readonly numQueryTokens: number;
@@ -58,9 +59,13 @@ export function generativePretrainingConfigToJson(config: GenerativePretrainingC
  * `Blip2ForConditionalGeneration`; the LayerNorm is named `ln_vision` as in LAVIS (there `vision_model.post_layernorm`).
  */
 export class Blip2ForGenerativePretraining extends Module {
+  /** Over the frozen encoder's features; absent where these come normalised. */
   readonly lnVision?: LayerNorm;
+  /** `[1, Q, D]`, D the Q-Former's width. */
   readonly queryTokens: Parameter;
+  /** Fills the queries from the features. */
   readonly qformer: QFormerModel;
+  /** From D to E. */
   readonly languageProjection: Linear;
   readonly #config: GenerativePretrainingConfig;
 
@@ -76,6 +81,7 @@ export class Blip2ForGenerativePretraining extends Module {
     this.#config = config;
   }
 
+  /** The shape that it was built with. */
   get config(): GenerativePretrainingConfig {
     return this.#config;
   }
