@@ -1,9 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type ChildRun, lastCheckpoint, loggedLosses, reached, startRun } from '../support/resumed-runs.ts';
 
 const STEPS = 22;
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'blip2-resume-'));
@@ -22,50 +21,8 @@ beforeAll(() => {
 });
 afterAll(() => fs.rmSync(root, { recursive: true }));
 
-interface Run {
-  readonly child: ChildProcess;
-  readonly directory: string;
-  readonly ended: Promise<{ code: number | null; signal: string | null; out: string; err: string }>;
-}
-
-function start(directory: string, steps = STEPS): Run {
-  fs.mkdirSync(directory, { recursive: true });
-  const file = path.join(import.meta.dirname, 'train-resume.child.mjs');
-  const child = spawn(process.execPath, [file, directory, captions, photos, String(steps)]);
-  const text = { out: '', err: '' };
-  child.stdout.on('data', (chunk) => (text.out += chunk));
-  child.stderr.on('data', (chunk) => (text.err += chunk));
-  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, ...text }));
-  return { child, directory, ended };
-}
-
-/** The last step that was logged. */
-function logged(directory: string): number {
-  const file = path.join(directory, 'log.jsonl');
-  const lines = fs.existsSync(file) ? fs.readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
-  const steps = lines.flatMap((line) => (JSON.parse(line) as { step?: number }).step ?? []);
-  return steps.at(-1) ?? 0;
-}
-
-async function reached({ child, directory }: Run, step: number): Promise<void> {
-  while (logged(directory) < step && child.exitCode === null) await sleep(2);
-}
-
-/** All of the last checkpoint, file by file. */
-function last(directory: string): Record<string, string> {
-  const folder = path.join(directory, 'checkpoints', fs.readdirSync(path.join(directory, 'checkpoints')).sort().at(-1) as string);
-  return Object.fromEntries(
-    fs.readdirSync(folder).map((name) => [name, fs.readFileSync(path.join(folder, name)).toString('base64')]),
-  );
-}
-
-/** The losses of every step. */
-function losses(directory: string): unknown[] {
-  const lines = fs.readFileSync(path.join(directory, 'log.jsonl'), 'utf8').trim().split('\n');
-  return lines
-    .map((line) => JSON.parse(line) as { type: string; step: number; losses: unknown })
-    .flatMap(({ type, step, losses }) => (type === 'step' ? [[step, losses]] : []));
-}
+const start = (directory: string, steps = STEPS): ChildRun =>
+  startRun('train-resume.child.mjs', directory, [captions, photos, String(steps)]);
 
 let whole: string;
 beforeAll(async () => {
@@ -89,8 +46,8 @@ test('a run that is killed, at any moment, and goes on ends with the same weight
   const { code, err } = await start(directory).ended;
   expect([moments, code, code === 0 ? '' : err]).toEqual([moments, 0, '']);
   expect(err).toMatch(/going on after step \d+/);
-  expect(last(directory)).toEqual(last(whole));
-  expect(losses(directory)).toEqual(losses(whole));
+  expect(lastCheckpoint(directory)).toEqual(lastCheckpoint(whole));
+  expect(loggedLosses(directory)).toEqual(loggedLosses(whole));
 }, 300_000);
 
 test.each(['SIGTERM', 'SIGINT'] as const)(
@@ -111,7 +68,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
     );
     const again = await start(directory).ended;
     expect(again.err).toContain(`going on after step ${step}`);
-    expect(last(directory)).toEqual(last(whole));
+    expect(lastCheckpoint(directory)).toEqual(lastCheckpoint(whole));
   },
   300_000,
 );
