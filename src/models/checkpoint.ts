@@ -4,7 +4,16 @@ import path from 'node:path';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { readJsonObject, reasonOf, stageFile } from '../native/files.ts';
 import { building, type Module, type Parameter, StateDictError } from '../nn/index.ts';
-import { type Device, type Dtype, empty, isFloatingPoint, openWeights, saveSafetensors, scope } from '../tensor/index.ts';
+import {
+  type Device,
+  type Dtype,
+  empty,
+  isFloatingPoint,
+  openWeights,
+  saveSafetensors,
+  scope,
+  type Tensor,
+} from '../tensor/index.ts';
 import type { JsonObject } from './fields.ts';
 
 const CONFIG = 'config.json';
@@ -33,6 +42,7 @@ export interface CheckpointRules {
  * @throws FileError naming the file and the field that is not as expected
  */
 export function readConfig<T>(directory: string, parse: (json: JsonObject) => T): T {
+  if (typeof directory !== 'string') throw new ArgumentError('directory', "a folder's path", typeof directory);
   const file = path.join(directory, CONFIG);
   try {
     return parse(readJsonObject(file));
@@ -134,6 +144,12 @@ export interface SavePretrainedOptions {
   maxShardBytes?: number;
 }
 
+/** Options of {@link saveCheckpoint}. */
+interface SaveCheckpointOptions extends SavePretrainedOptions {
+  /** Safetensors files by name, beside the weights. */
+  beside?: Readonly<Record<string, ReadonlyMap<string, Tensor>>>;
+}
+
 /**
  * Writes weights and JSON files (by name) into a folder, which is made where there is none. A new folder appears whole or not at all; in
  * one that is there, every file is replaced at once, whole, and nothing is if something cannot be written.
@@ -143,7 +159,7 @@ export function saveCheckpoint(
   model: Module,
   directory: string,
   files: Readonly<Record<string, JsonObject>>,
-  options: SavePretrainedOptions = {},
+  options: SaveCheckpointOptions = {},
 ): void {
   const target = path.resolve(directory);
   if (fs.existsSync(target)) {
@@ -168,7 +184,7 @@ function writeInto(
   model: Module,
   folder: string,
   files: Readonly<Record<string, JsonObject>>,
-  { maxShardBytes = Number.POSITIVE_INFINITY }: SavePretrainedOptions,
+  { maxShardBytes = Number.POSITIVE_INFINITY, beside = {} }: SaveCheckpointOptions,
 ): void {
   const staged: ReturnType<typeof stageFile>[] = [];
   try {
@@ -176,6 +192,7 @@ function writeInto(
       const text = Buffer.from(formatConfig(json));
       staged.push(stageFile(path.join(folder, name), (write) => write(text)));
     }
+    for (const [name, tensors] of Object.entries(beside)) saveSafetensors(path.join(folder, name), tensors);
     saveSafetensors(path.join(folder, WEIGHTS), model.stateDict(), { maxShardBytes });
   } catch (error) {
     for (const file of staged) file.discard();

@@ -27,6 +27,7 @@ export {
   parsePretrainingConfig,
   pretrainingConfigToJson,
 } from './blip2/pretraining.ts';
+export { assembleRetrieval, type SavePretrainingOptions } from './blip2/pretraining-files.ts';
 export { Blip2ForImageTextRetrieval, type RetrievalInputs, type RetrievalOutput } from './blip2/retrieval.ts';
 export { type LoadTowerOptions, loadVisionTower, readVisionTowerConfig, type VisionTowerConfig } from './blip2/tower.ts';
 export { initFromStage1, loadTrainedParts } from './blip2/trained-parts.ts';

@@ -3,6 +3,7 @@ import type { Generated, GenerateOptions } from '../../generate/index.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { initNormal, LayerNorm, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { scope, type Tensor } from '../../tensor/index.ts';
+import type { LoadOptions } from '../checkpoint.ts';
 import { Fields, type JsonObject } from '../fields.ts';
 import { parseQFormerConfig, type QFormerConfig, qFormerConfigToJson } from '../qformer/config.ts';
 import { QFormerEmbeddings } from '../qformer/embeddings.ts';
@@ -11,6 +12,7 @@ import { type CrossKeyValues, QFormerModel } from '../qformer/model.ts';
 import { type CaptionInputs, generateCaptions } from './captions.ts';
 import { imageKeyValues } from './image-key-values.ts';
 import { imageFeatures, type MatchImages, type MatchOptions, matchingLogits, textFeatures } from './matching.ts';
+import { loadPretraining, type SavePretrainingOptions, savePretraining } from './pretraining-files.ts';
 
 /** BERT's `[SEP]`. */
 const SEP = 102;
@@ -127,6 +129,29 @@ export class Blip2ForPretraining extends Module {
   /** What it was built from. */
   get config(): PretrainingConfig {
     return this.#config;
+  }
+
+  /**
+   * Reads a folder of {@link savePretrained}. The frozen tower in it is for `loadVisionTower`. The model is in evaluation mode.
+   * @throws FileError for a file that is missing or not as expected; StateDictError where weights and configuration do not fit
+   */
+  static fromPretrained(directory: string, options: LoadOptions = {}): Blip2ForPretraining {
+    return loadPretraining(directory, options, (config) => new Blip2ForPretraining(config));
+  }
+
+  /**
+   * Writes the model with its frozen tower as Hugging Face's `Blip2ForImageTextRetrieval` reads it. The temperature, the language-model head and the
+   * configuration of the first stage, for which that has no place, are in `pretraining.safetensors` and `pretraining.json`, which it ignores
+   * and {@link fromPretrained} reads.
+   *
+   * Hugging Face's model has one eps for all of the tower's LayerNorms, the last of which is the one over the features here: where they
+   * differ (1e-5 and 1e-6 by default), so do its results, a little.
+   *
+   * @throws ArgumentError for a tower that is not EVA-CLIP's or of another width; FileError where the folder cannot be written, and what was
+   *   there is then still whole
+   */
+  savePretrained(directory: string, options: SavePretrainingOptions): void {
+    savePretraining(this, directory, options);
   }
 
   /**
