@@ -2,15 +2,25 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command } from 'commander';
-import { Blip2Error } from '../native/errors.ts';
 import { packageRoot } from '../native/locate.ts';
-import { doctor } from './doctor.ts';
-import { setup } from './setup.ts';
+import { addCaption } from './caption.ts';
+import { addEval } from './eval.ts';
+import { exitCodes, print, reported } from './exit.ts';
+import { addTrain } from './train.ts';
 
 const { version } = JSON.parse(readFileSync(path.join(packageRoot, 'package.json'), 'utf8')) as { version: string };
-const say = (line: string) => void process.stdout.write(`${line}\n`);
 
-const program = new Command('blip2').description('BLIP-2 on libtorch').version(version);
+const program = new Command('blip2')
+  .description('BLIP-2 on libtorch: train it, and let it look at pictures')
+  .version(version)
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, 'blip2:')) })
+  .showHelpAfterError('(--help says more)')
+  .addHelpText('after', '\nExit status: 0 done, 1 failed, 2 wrong call, 130 and 143 ended by SIGINT and SIGTERM.');
+
+addTrain(program);
+addEval(program);
+addCaption(program);
 
 program
   .command('setup')
@@ -18,19 +28,21 @@ program
   .option('--cuda', 'with CUDA and all the libraries that it needs', false)
   .option('--from <place...>', 'wheels, the C++ archive, or a folder of them, instead of a download', [])
   .option('--sha256 <hex...>', 'digests to accept for files that are not the known ones', [])
-  .action((options: { cuda: boolean; from: string[]; sha256: string[] }) => setup(options, say));
+  .action(async (options: { cuda: boolean; from: string[]; sha256: string[] }) => {
+    const { setup } = await import('./setup.ts');
+    await setup(options, print);
+  });
 
 program
   .command('doctor')
   .description('explain what this installation found, and what is wrong with it')
-  .action(() => {
-    process.exitCode = doctor(say) ? 0 : 1;
+  .action(async () => {
+    const { doctor } = await import('./doctor.ts');
+    process.exitCode = doctor(print) ? exitCodes.done : exitCodes.failed;
   });
 
 try {
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof Blip2Error)) throw error;
-  process.stderr.write(`blip2: ${error.message}\n`);
-  process.exitCode = 1;
+  process.exitCode = reported(error);
 }

@@ -106,3 +106,18 @@ function expectKnown(given: object, config: object, path: string): void {
     if (isObject(value)) expectKnown(value, (config as Record<string, object>)[name] as object, `${path}.${name}`);
   }
 }
+
+/** A field of plain data at any depth. */
+export interface FieldValue {
+  /** The names on the way to it, joined by dots. */
+  readonly name: string;
+  readonly value: unknown;
+}
+
+/** Every field of plain data, objects before what is in them. Lists are values. */
+export function fieldsOf(data: object, path = ''): FieldValue[] {
+  return Object.entries(data).flatMap(([key, value]) => {
+    const name = path === '' ? key : `${path}.${key}`;
+    return [{ name, value }, ...(isObject(value) ? fieldsOf(value, name) : [])];
+  });
+}

@@ -23,7 +23,7 @@ export function retrievalEvaluation(model: Blip2ForPretraining, options: Retriev
   const { every, gallery, best: metric = 'meanRecall', ...rest } = options;
   return {
     every,
-    run: async () => (await evaluateRetrieval(model, gallery(), rest)).metrics,
+    run: async (_, ending) => (await evaluateRetrieval(model, gallery(), { signal: ending, ...rest })).metrics,
     ...(metric === null ? {} : { best: { metric, better: 'higher' } }),
   };
 }

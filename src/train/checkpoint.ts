@@ -79,7 +79,6 @@ export function loadTraining(folder: string, model: Module, optimizer: AdamW): R
   if (format !== FORMAT) throw fields.refusal('format', String(FORMAT));
   loadModel(path.join(folder, MODEL), model);
   loadOptimizer(path.join(folder, OPTIMIZER), fields.child('optimizer'), model, optimizer);
-  const best = fields.raw('best') === undefined ? null : fields.child('best');
   const scaler = fields.raw('scaler') === undefined ? null : fields.child('scaler');
   return {
     step: fields.count('step'),
@@ -87,7 +86,7 @@ export function loadTraining(folder: string, model: Module, optimizer: AdamW): R
     data: fields.raw('data') ?? null,
     generators: fields.child('generators').bytes(),
     scaler: scaler === null ? null : { scale: scaler.number('scale'), tracker: scaler.count('tracker') },
-    best: best === null ? null : { step: best.count('step'), value: best.number('value') },
+    best: fields.best(),
     recipe: fields.raw('recipe') ?? null,
   };
 }
@@ -96,6 +95,21 @@ export function loadTraining(folder: string, model: Module, optimizer: AdamW): R
 export function readRecipe(folder: string): Json {
   const file = path.join(folder, STATE);
   return new StateFields(readJson(file, MAX_BYTES), '', file).raw('recipe') ?? null;
+}
+
+/** A checkpoint's step, and the best evaluation of its run until then. @throws FileError */
+export function readProgress(folder: string): Pick<RunState, 'step' | 'best'> {
+  const file = path.join(folder, STATE);
+  const fields = new StateFields(readJson(file, MAX_BYTES), '', file);
+  return { step: fields.count('step'), best: fields.best() };
+}
+
+/**
+ * Reads a checkpoint's weights into a model, without what training needs beside them.
+ * @throws FileError for a file that is missing or not as expected; StateDictError where it is of another model
+ */
+export function loadTrained(folder: string, model: Module): void {
+  loadModel(path.join(folder, MODEL), model);
 }
 
 /** The parameters that are trained, and the buffers. */
@@ -182,6 +196,12 @@ class StateFields extends JsonFields {
     const value = this.raw(name);
     if (typeof value !== 'number') throw this.refusal(name, 'a number');
     return value;
+  }
+
+  best(): BestCheckpoint | null {
+    if (this.raw('best') === undefined) return null;
+    const best = this.child('best');
+    return { step: best.count('step'), value: best.number('value') };
   }
 
   /** Every field, as bytes in base 64. */

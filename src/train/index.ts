@@ -5,7 +5,7 @@ export {
   cachedBatches,
   cachedGallery,
 } from './cached-batches.ts';
-export { type BestCheckpoint, loadTraining, type RunState, saveTraining } from './checkpoint.ts';
+export { type BestCheckpoint, loadTrained, loadTraining, type RunState, readProgress, saveTraining } from './checkpoint.ts';
 export { CheckpointFolder } from './checkpoint-folder.ts';
 export type { BatchStream, OpenData } from './data.ts';
 export { type FeatureTower, FrozenEncoder } from './encoder.ts';

@@ -2,6 +2,7 @@
 export class Interrupt {
   /** What asked: a signal's name, or `'abort'`. */
   reason: string | null = null;
+  readonly #controller = new AbortController();
   readonly #abort: AbortSignal | undefined;
   readonly #listeners: readonly (readonly [NodeJS.Signals, () => void])[];
   readonly #notice: (reason: string) => void;
@@ -20,10 +21,16 @@ export class Interrupt {
     abort?.addEventListener('abort', this.#aborted, { once: true });
   }
 
+  /** Is aborted as soon as there is a reason. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
   #set(reason: string): void {
     if (this.reason !== null) return;
     this.reason = reason;
     this.#notice(reason);
+    this.#controller.abort();
   }
 
   close(): void {

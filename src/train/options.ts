@@ -14,9 +14,9 @@ export interface TrainingEvaluation {
   every: number;
   /**
    * Gives metrics by name. The model is in evaluation mode meanwhile, and the generators are put back afterwards, so that a run with
-   * evaluations trains exactly as one without.
+   * evaluations trains exactly as one without. Once `signal` is aborted, as the run is to end, it may throw: the run is saved without it.
    */
-  run: (step: number) => Promise<Readonly<Record<string, number>>>;
+  run: (step: number, signal: AbortSignal) => Promise<Readonly<Record<string, number>>>;
   /** The metric by which the best checkpoint is chosen, and which way is better. None is kept for being best unless told. */
   best?: { metric: string; better: 'higher' | 'lower' };
 }

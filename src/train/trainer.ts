@@ -148,12 +148,12 @@ export class Trainer<B, P = B> {
       const before = this.#pending;
       this.#pending = this.#launch(batches, performance.now() - started);
       if (before !== null) await this.#settle(before);
-      if (evaluation !== undefined && this.#done % evaluation.every === 0) await this.#evaluate(stream);
+      if (evaluation !== undefined && this.#done % evaluation.every === 0) await this.#evaluate(stream, interrupt.signal);
       if (this.#done % every === 0) await this.#save(stream);
       await nextTurn();
     }
+    if (evaluation !== undefined && interrupt.reason === null) await this.#evaluate(stream, interrupt.signal);
     if (interrupt.reason !== null) reason = interrupt.reason as TrainingResult['reason'];
-    else if (evaluation !== undefined) await this.#evaluate(stream);
     await this.#save(stream);
     return reason;
   }
@@ -244,7 +244,7 @@ export class Trainer<B, P = B> {
     if (this.#pending !== null) await this.#settle(this.#pending);
   }
 
-  async #evaluate(stream: BatchStream<B>): Promise<void> {
+  async #evaluate(stream: BatchStream<B>, signal: AbortSignal): Promise<void> {
     const { evaluation, model, logs = [] } = this.#options;
     await this.#drain();
     if (evaluation === undefined || this.#evaluated === this.#done) return;
@@ -255,7 +255,10 @@ export class Trainer<B, P = B> {
     model.eval();
     let metrics: Readonly<Record<string, number>>;
     try {
-      metrics = await evaluation.run(this.#done);
+      metrics = await evaluation.run(this.#done, signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      return;
     } finally {
       for (const [module, training] of modes) module.training = training;
       this.#generators.restore(generators);

@@ -265,6 +265,22 @@ describe('checkpoints', () => {
 });
 
 describe('the end', () => {
+  test.each([4, 12])('an evaluation is given up as soon as the run is to end, here after step %i', async (last) => {
+    const [directory, abort] = [folder(), new AbortController()];
+    const run = async (step: number, signal: AbortSignal): Promise<Record<string, number>> => {
+      if (step === last) abort.abort();
+      signal.throwIfAborted();
+      return { score: step };
+    };
+    const first = toy(directory, { evaluation: { every: 4, run }, signal: abort.signal });
+    expect(await first.trainer.run()).toMatchObject({ reason: 'abort', step: last });
+    expect(first.notes.evaluations.map(([step]) => step)).toEqual([4, 8].slice(0, last / 4 - 1));
+    expect(saved(directory)).toEqual([`step-${String(last).padStart(8, '0')}`]);
+    const second = toy(directory, { resume: true, evaluation: { every: 4, run: async (step) => ({ score: step }) } });
+    expect(await second.trainer.run()).toMatchObject({ reason: 'done', step: 12 });
+    expect(second.notes.evaluations.map(([step]) => step)).toEqual(last === 4 ? [8, 12] : [12]);
+  });
+
   test('an abort signal ends the run after its step; it saves, and goes on later', async () => {
     const [directory, abort] = [folder(), new AbortController()];
     const data = numbers([8], (_, number) => number === 4 && abort.abort());

@@ -1,0 +1,138 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { type Batch, evalTransform, loader, openDataset, type Tokenizer } from '../data/index.ts';
+import { loadVisionTower } from '../models/index.ts';
+import { ArgumentError } from '../native/errors.ts';
+import type { Module } from '../nn/index.ts';
+import {
+  CheckpointFolder,
+  FrozenEncoder,
+  JsonLinesLog,
+  TensorBoardLog,
+  type TrainingEvaluation,
+  type TrainingLog,
+  type TrainingResult,
+} from '../train/index.ts';
+import { type RecipeRunOptions, recipeBatchSize } from './recipe-trainer.ts';
+import { openTrainingData } from './run-data.ts';
+import { type RunSettings, writeRun } from './run-settings.ts';
+import type { TrainingRecipe } from './training-recipe.ts';
+
+/** Options of a run. */
+export interface RunOptions {
+  /** Goes on with the run in the folder where there is one, with its settings but for those that are given; false unless told. */
+  resume?: boolean;
+  /** Logs beside the folder's own. */
+  logs?: (recipe: TrainingRecipe) => readonly TrainingLog[];
+  /** Ends the run after the step it is at; it saves first. */
+  signal?: AbortSignal;
+}
+
+/** A run that is ready. */
+export interface Run<R extends TrainingRecipe = TrainingRecipe> {
+  readonly recipe: R;
+  readonly settings: RunSettings;
+  /** Whether it goes on from a checkpoint. */
+  readonly started: boolean;
+  /** What is trained. */
+  readonly model: Module;
+  /** What it trains on: a name, and how many samples where that is known. */
+  readonly dataset: { readonly name: string; readonly length: number | undefined };
+  /** Trains to the end and frees what the run holds. Throws as `Trainer.run` does. */
+  run(): Promise<TrainingResult>;
+}
+
+/** What a stage has planned. */
+export interface Plan<R extends TrainingRecipe, S> {
+  readonly recipe: R;
+  readonly settings: RunSettings & { readonly visionWeights: string } & S;
+}
+
+/** What of a run is a stage's own. */
+export interface StageParts {
+  readonly stage: string;
+  readonly model: Module;
+  readonly tokenizer: Tokenizer;
+  /** Makes the trainer. */
+  trainer(options: RecipeRunOptions): { run(): Promise<TrainingResult> };
+  /** Makes the evaluation on pictures with all of their captions, each once. */
+  evaluation(options: { every: number; gallery: () => AsyncIterable<Batch>; encoder: FrozenEncoder }): TrainingEvaluation;
+  /** Frees what else is the stage's. */
+  dispose?(): void;
+}
+
+/** Where a run's tokenizer is kept. */
+export const TOKENIZER = 'tokenizer';
+
+/** The folder of a run's last checkpoint; null where there is none. */
+export function lastCheckpoint(folder: string): string | null {
+  return new CheckpointFolder(path.join(folder, 'checkpoints')).latest();
+}
+
+/** @throws ArgumentError where a run that is not to go on would begin in the folder of another */
+export function checkFolder(folder: string, resume: boolean): void {
+  if (!resume && lastCheckpoint(folder) !== null) {
+    throw new ArgumentError('run.out', 'a folder without a run in it, or --resume', folder);
+  }
+}
+
+/**
+ * Opens what both stages need, and writes what the run is told into its folder: `run.json` and `tokenizer/`, beside which there will be
+ * `checkpoints/`, `log.jsonl` and TensorBoard's event files.
+ */
+export async function openRun<R extends TrainingRecipe, S>(
+  { recipe, settings }: Plan<R, S>,
+  { stage, model, tokenizer, ...parts }: StageParts,
+  { resume = false, logs: more, signal }: RunOptions,
+): Promise<Run<R>> {
+  const { out, device, checkpoints, logEvery, features, evaluation } = settings;
+  const { visionDtype: dtype, image, seed } = recipe;
+  const started = lastCheckpoint(out) !== null;
+  const encoder = new FrozenEncoder(loadVisionTower(recipe.vision, settings.visionWeights, { dtype, device }), dtype);
+  const logs = [new JsonLinesLog(path.join(out, 'log.jsonl')), new TensorBoardLog(out), ...(more?.(recipe) ?? [])];
+  const data = await openTrainingData(settings, { batchSize: recipeBatchSize(recipe), transform: image, seed }, encoder, logs);
+  const gallery = await openGallery(settings, recipe);
+  writeRun(out, stage, { ...settings, ...recipe });
+  fs.mkdirSync(path.join(out, TOKENIZER), { recursive: true });
+  tokenizer.savePretrained(path.join(out, TOKENIZER));
+  const trainer = parts.trainer({
+    encoder: features === null ? encoder : null,
+    tokenizer,
+    data: data.open,
+    directory: out,
+    resume,
+    checkpoints,
+    logs,
+    logEvery,
+    ...(signal === undefined ? {} : { signal }),
+    ...(gallery === null ? {} : { evaluation: parts.evaluation({ every: evaluation.every, gallery, encoder }) }),
+  });
+  const { name, length } = data.dataset;
+  const run = async (): Promise<TrainingResult> => {
+    try {
+      return await trainer.run();
+    } finally {
+      data.close();
+      encoder.dispose();
+      parts.dispose?.();
+    }
+  };
+  return { recipe, settings, started, model, dataset: { name, length }, run };
+}
+
+/** The pictures on which a run is evaluated, whole and in order; null where it is not. */
+async function openGallery(
+  { evaluation, images, device, workers, maxBroken }: RunSettings,
+  { image }: TrainingRecipe,
+): Promise<(() => AsyncIterable<Batch>) | null> {
+  if (evaluation.data === null) return null;
+  const folder = evaluation.images ?? images;
+  const dataset = await openDataset(evaluation.data, {
+    splits: ['val'],
+    grouped: true,
+    ...(folder === null ? {} : { images: folder }),
+  });
+  const transform = evalTransform({ ...image, crop: null, flip: 0 });
+  const options = { batchSize: evaluation.batchSize, transform, shuffle: false, epochs: 1, device, maxBroken };
+  return () => loader(dataset, workers === null ? options : { ...options, workers });
+}
