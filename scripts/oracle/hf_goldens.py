@@ -1,14 +1,11 @@
 """Tiny BLIP-2 checkpoints and what Hugging Face's transformers compute with them: test/fixtures/hf/opt, hf/t5 and hf/itm.
 
-    python hf_goldens.py [opt] [t5] [itm]
-
 Each model gets a folder as save_pretrained writes it, io.safetensors (inputs, outputs, gradients) and golden.json (loss, decoding).
 The models that write are trained for a moment, so that their decoding branches and ends. fp32, no dropout; T5's file holds bfloat16, which
 its weights are rounded to before.
 """
 
 import json
-import sys
 
 import torch
 from _fixtures import FIXTURES
@@ -248,8 +245,6 @@ def write(folder, io, golden):
 
 
 for name, make in dict(opt=opt, t5=t5, itm=itm).items():
-    if sys.argv[1:] and name not in sys.argv[1:]:
-        continue
     folder = FIXTURES / "hf" / name
     folder.mkdir(parents=True, exist_ok=True)
     make(folder)

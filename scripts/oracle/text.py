@@ -207,7 +207,8 @@ def outcomes(name: str) -> dict[str, object]:
     }
 
 
-train_opt()
-train_t5()
-for kind in ("bert", "opt", "t5"):
-    (TEXT / f"{kind}.cases.json").write_text(json.dumps(outcomes(kind), ensure_ascii=True, indent=None) + "\n")
+if __name__ == "__main__":
+    train_opt()
+    train_t5()
+    for kind in ("bert", "opt", "t5"):
+        (TEXT / f"{kind}.cases.json").write_text(json.dumps(outcomes(kind), ensure_ascii=True, indent=None) + "\n")

@@ -136,4 +136,23 @@ describe('older files', () => {
     }
     expect(tokenizer.encode('').inputIds).toEqual([[2]]);
   });
+
+  test("spiece.model is T5's Unigram, with its own table of characters", () => {
+    const tokenizer = Tokenizer.fromPretrained(path.join(folder, 'spiece'));
+    const golden = goldens('spiece');
+    expect(tokenizer.vocabSize).toBe(golden.length);
+    expect(['pad', 'eos', 'unk', 'bos'].map((name) => tokenizer.specialId(name as TokenName))).toEqual([0, 1, 2, undefined]);
+    tokenizer.savePretrained(older); // as tokenizer.json
+    for (const one of [tokenizer, Tokenizer.fromPretrained(older)]) {
+      for (const { text, ids, decoded, plain } of golden.cases) {
+        expect([text, one.encode(text).inputIds]).toEqual([text, [ids]]);
+        expect(one.decode(ids)).toBe(decoded);
+        expect(one.decode(ids, { skipSpecialTokens: true })).toBe(plain);
+      }
+      const padded = one.encode(['a dog', 'a dog in the street'], { padding: true });
+      expect(padded.attentionMask[0]).toContain(0);
+      expect(padded.inputIds[0]?.at(-1)).toBe(0);
+      expect(one.tokenToId('<extra_id_0>')).toBe(golden.length - 1);
+    }
+  });
 });

@@ -1,7 +1,8 @@
 import { FileError } from '../../native/errors.ts';
 import type { Json } from '../../native/files.ts';
 import type { FileFields } from '../fields.ts';
-import { namedToken, specialToken, type TokenizerFiles } from './files.ts';
+import type { TokenizerFiles } from './files.ts';
+import { namedToken, specialToken } from './special-tokens.ts';
 import { type TokenId, template } from './template.ts';
 
 /** A token that text is split at before anything else. */

@@ -3,6 +3,8 @@ import path from 'node:path';
 import { FileError } from '../../native/errors.ts';
 import { type Json, readBytes, readJsonObject } from '../../native/files.ts';
 import { FileFields } from '../fields.ts';
+import { sentencePieceUnigram } from './sentence-piece.ts';
+import { namedToken, specialToken } from './special-tokens.ts';
 import { type TokenId, template } from './template.ts';
 
 /** A tokenizer as its files describe it: `tokenizer.json`'s content, and the fields of `tokenizer_config.json`. */
@@ -20,7 +22,7 @@ const MAX_BYTES = 2 ** 26;
 
 /**
  * Finds a folder's tokenizer: `tokenizer.json`, else `vocab.json` with `merges.txt` (GPT-2's byte-level BPE, as OPT has it), else `vocab.txt`
- * (BERT's WordPiece); beside them `tokenizer_config.json` and, of older checkpoints, `special_tokens_map.json`.
+ * (BERT's WordPiece), else `spiece.model` (SentencePiece's Unigram, as T5 has it); beside them `tokenizer_config.json` and, of older checkpoints, `special_tokens_map.json`.
  */
 export function readTokenizerFiles(folder: string): TokenizerFiles {
   const at = (name: string): string => path.join(folder, name);
@@ -39,7 +41,14 @@ export function readTokenizerFiles(folder: string): TokenizerFiles {
   if (fs.existsSync(at('vocab.txt'))) {
     return { file: at('vocab.txt'), definition: bertWordPiece(readLines(at('vocab.txt')), config), config };
   }
-  throw new FileError(folder, 'expected tokenizer.json, or vocab.json with merges.txt, or vocab.txt in the folder');
+  if (fs.existsSync(at('spiece.model'))) {
+    const definition = sentencePieceUnigram(at('spiece.model'), MAX_BYTES, config);
+    return { file: at('spiece.model'), definition, config };
+  }
+  throw new FileError(
+    folder,
+    'expected tokenizer.json, or vocab.json with merges.txt, or vocab.txt, or spiece.model in the folder',
+  );
 }
 
 function readLines(file: string): string[] {
@@ -60,19 +69,6 @@ function readMerges(file: string): Json {
         throw new FileError(file, `expected two tokens a line but received ${JSON.stringify(line.slice(0, 80))}`);
       return pair;
     });
-}
-
-/** A special token as `tokenizer.json` lists it. */
-export function specialToken(content: string, id: number): Json {
-  return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-}
-
-/** A special token under one of the names that configurations use; they write it as text or as an object with `content`. */
-export function namedToken(config: FileFields, name: string): string | undefined {
-  const value = config.raw(name);
-  const content = typeof value === 'object' && value !== null ? config.child(name)?.text('content') : config.text(name);
-  if (content === '') throw config.refusal(name, 'a token');
-  return content;
 }
 
 /** Those of the tokens that the vocabulary has; its ids are checked later, with all the rest. */

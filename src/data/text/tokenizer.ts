@@ -3,7 +3,7 @@ import { ArgumentError, FileError } from '../../native/errors.ts';
 import { shown } from '../../native/fields.ts';
 import { reasonOf, writeFileAtomically } from '../../native/files.ts';
 import type { FileFields } from '../fields.ts';
-import { checkDefinition, type Definition, namedTokens, type TokenName } from './definition.ts';
+import { checkDefinition, type Definition, type ModelKind, namedTokens, type TokenName } from './definition.ts';
 import { type Engine, makeEngine } from './engine.ts';
 import { readTokenizerFiles, type TokenizerFiles } from './files.ts';
 import { TokenBatch } from './token-batch.ts';
@@ -22,14 +22,21 @@ export interface EncodeOptions {
   addSpecialTokens?: boolean;
 }
 
-/** What BERT's tokenizer calls its tokens where its files do not say, as those of `bert-base-uncased` do not. */
-const BERT_TOKENS: readonly (readonly [TokenName, string])[] = [
-  ['pad', '[PAD]'],
-  ['unk', '[UNK]'],
-  ['cls', '[CLS]'],
-  ['sep', '[SEP]'],
-  ['mask', '[MASK]'],
-];
+/** What BERT's and T5's tokenizers call their tokens where their files do not say, as those of `bert-base-uncased` do not. */
+const TOKENS: Readonly<Partial<Record<ModelKind, readonly (readonly [TokenName, string])[]>>> = {
+  WordPiece: [
+    ['pad', '[PAD]'],
+    ['unk', '[UNK]'],
+    ['cls', '[CLS]'],
+    ['sep', '[SEP]'],
+    ['mask', '[MASK]'],
+  ],
+  Unigram: [
+    ['pad', '<pad>'],
+    ['eos', '</s>'],
+    ['unk', '<unk>'],
+  ],
+};
 
 /** Text to token ids and back, as Hugging Face's tokenizers do it. */
 export class Tokenizer {
@@ -47,14 +54,14 @@ export class Tokenizer {
     this.#engine = understood(files.file, () => makeEngine(this.#definition.json, this.#definition.unknownToken));
     this.#special = new Set(this.#definition.added.filter(({ special }) => special).map(({ id }) => id));
     [this.#before, this.#after] = this.#around();
-    const names = new Map([...(this.kind === 'WordPiece' ? BERT_TOKENS : []), ...namedTokens(files.config)]);
+    const names = new Map([...(TOKENS[this.kind] ?? []), ...namedTokens(files.config)]);
     const named = [...names].map(([name, token]) => [name, this.tokenToId(token)] as const);
     this.#ids = new Map(named.filter((entry): entry is [TokenName, number] => entry[1] !== undefined));
   }
 
   /**
    * Reads a checkpoint's tokenizer: `tokenizer.json`, else `vocab.json` and `merges.txt` (OPT's byte-level BPE, `</s>` first), else `vocab.txt`
-   * (BERT's WordPiece), with `tokenizer_config.json`.
+   * (BERT's WordPiece), else `spiece.model` (T5's Unigram, `</s>` last), with `tokenizer_config.json`.
    *
    * @throws FileError when there is none, or it is damaged or of an unknown kind.
    */
