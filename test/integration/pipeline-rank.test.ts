@@ -1,5 +1,7 @@
 import fs from 'node:fs';
 import { ArgumentError, answerTemplates, Blip2, Blip2ForConditionalGeneration, Blip2Processor } from '../../src/index.ts';
+import { generativeService } from '../../src/pipeline/generative-service.ts';
+import { memory, setThreads } from '../../src/tensor/index.ts';
 import { generativeCheckpoint, photos } from '../support/checkpoints.ts';
 
 const [chelsea, coffee] = photos as [string, string];
@@ -133,4 +135,30 @@ test('what ranking and encoding are given wrongly is named', async () => {
   await expect(blip2.rank(chelsea, 'q', ['a'], { signal: stop })).rejects.toThrow('enough');
   await expect(blip2.encode(`${folder}/missing.png`)).rejects.toThrow('missing.png');
   fs.rmSync(folder, { recursive: true });
+});
+
+test('whatever is asked, and however it ends, the model keeps no tensors', async () => {
+  setThreads(1);
+  const directory = generativeCheckpoint();
+  const before = memory().tensors;
+  const service = generativeService({ kind: 'generative', directory, device: undefined, dtype: undefined, threads: 1 });
+  const loaded = memory().tensors;
+  const ask = (method: string, input: object | number, signal = new AbortController().signal): Promise<unknown> =>
+    (service.calls[method] as (input: unknown, context: object) => Promise<unknown>)(input, { signal, emit: () => {} });
+  const images = [chelsea, coffee, chelsea];
+  const request = { images, prompts: ['a', 'a photo', 'of'], batchSize: 2, options: { maxNewTokens: 3 } };
+  await ask('write', request);
+  await ask('stream', request);
+  await ask('rank', { ...request, answers: images.map(() => ANSWERS) });
+  const aborted = AbortSignal.abort(new Error('enough'));
+  for (const method of ['write', 'stream', 'encode']) await expect(ask(method, request, aborted)).rejects.toThrow('enough');
+  await expect(ask('write', { ...request, images: [chelsea, 'missing.png', coffee] })).rejects.toThrow('missing.png');
+  expect(memory().tensors).toBe(loaded);
+  const [held] = (await ask('encode', request)) as number[];
+  expect(memory().tensors).toBe(loaded + 3);
+  await ask('release', held as number);
+  expect(memory().tensors).toBe(loaded + 2);
+  service.dispose();
+  expect(memory().tensors).toBe(before);
+  fs.rmSync(directory, { recursive: true });
 });
