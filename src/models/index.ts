@@ -21,12 +21,8 @@ export { type LoadLavisOptions, loadLavis, type SaveLavisOptions, saveLavis } fr
 export type { MatchImages, MatchOptions } from './blip2/matching.ts';
 export { Blip2ForConditionalGeneration, type Blip2Inputs, type Blip2Output } from './blip2/model.ts';
 export { type PresetName, preset, presetNames } from './blip2/presets.ts';
-export {
-  Blip2ForPretraining,
-  type PretrainingConfig,
-  parsePretrainingConfig,
-  pretrainingConfigToJson,
-} from './blip2/pretraining.ts';
+export { Blip2ForPretraining } from './blip2/pretraining.ts';
+export { type PretrainingConfig, parsePretrainingConfig, pretrainingConfigToJson } from './blip2/pretraining-config.ts';
 export { assembleRetrieval, type SavePretrainingOptions } from './blip2/pretraining-files.ts';
 export { Blip2ForImageTextRetrieval, type RetrievalInputs, type RetrievalOutput } from './blip2/retrieval.ts';
 export { type LoadTowerOptions, loadVisionTower, readVisionTowerConfig, type VisionTowerConfig } from './blip2/tower.ts';

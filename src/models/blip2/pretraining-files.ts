@@ -14,12 +14,8 @@ import {
 import { prepareTransfer } from '../transfer.ts';
 import { VisionModel } from '../vision/eva/model.ts';
 import { blip2ConfigToJson, parseBlip2Config } from './config.ts';
-import {
-  type Blip2ForPretraining,
-  type PretrainingConfig,
-  parsePretrainingConfig,
-  pretrainingConfigToJson,
-} from './pretraining.ts';
+import type { Blip2ForPretraining } from './pretraining.ts';
+import { type PretrainingConfig, parsePretrainingConfig, pretrainingConfigToJson } from './pretraining-config.ts';
 import { Blip2ForImageTextRetrieval } from './retrieval.ts';
 
 const CONFIG = 'pretraining.json';
