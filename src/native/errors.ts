@@ -99,7 +99,7 @@ export class FileError extends Blip2Error {
   readonly file: string;
 
   constructor(file: string, problem: string, options?: ErrorOptions) {
-    super('ERR_FILE', `${file}: ${problem}`, options);
+    super('ERR_FILE', `${String(file)}: ${problem}`, options);
     this.file = file;
   }
 }

@@ -72,5 +72,6 @@ export class JsonFields {
 /** A value as errors show it. */
 export function shown(value: unknown): string {
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? `an array of ${value.length}` : 'an object';
+  if (typeof value === 'bigint') return `${value}n`;
   return JSON.stringify(value)?.slice(0, 80) ?? String(value);
 }

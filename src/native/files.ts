@@ -65,7 +65,11 @@ export function writeFileAtomically(file: string, content: string | Uint8Array):
 export function readBytes(file: string, maxBytes: number): Buffer {
   let bytes: Buffer;
   try {
-    const { size } = fs.statSync(file);
+    const stat = fs.statSync(file);
+    // A pipe or a device would never end.
+    if (!stat.isFile())
+      throw new FileError(file, stat.isDirectory() ? 'expected a file but it is a folder' : 'expected a regular file');
+    const { size } = stat;
     if (size > maxBytes) throw new FileError(file, `expected at most ${maxBytes} bytes but it has ${size}`);
     bytes = fs.readFileSync(file);
   } catch (error) {

@@ -118,6 +118,7 @@ export abstract class TensorBase implements Owner {
    */
   size(dim: number): number {
     const { shape } = this;
+    if (typeof dim !== 'number') throw new ArgumentError('dim', 'a number', describe(dim));
     const size = shape[dim < 0 ? dim + shape.length : dim];
     if (size === undefined) throw new ArgumentError('dim', `a dimension of a tensor that has ${shape.length}`, describe(dim));
     return size;
@@ -173,5 +174,5 @@ const DETACH = operator('detach');
 
 /** @internal A new handle of the tensor's data, outside any graph and owned by no tensor object yet. */
 export function detachedHandle(tensor: TensorBase): number {
-  return call(DETACH, tensor.handle);
+  return call(DETACH, tensor?.handle);
 }

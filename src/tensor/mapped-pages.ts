@@ -110,7 +110,7 @@ function identityOf(status: fs.BigIntStats): string {
 function readFile<T>(file: string, fail: Failure, parse: (reader: FileReader) => T): { parsed: T; identity: string } {
   let descriptor: number;
   try {
-    descriptor = fs.openSync(file, 'r');
+    descriptor = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK); // a pipe would block until someone writes
   } catch (error) {
     throw fail(`cannot be read: ${reasonOf(error)}`, { cause: error });
   }

@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { FileError } from '../native/errors.ts';
+import { ArgumentError, FileError } from '../native/errors.ts';
 import { readJsonObject, reasonOf } from '../native/files.ts';
+import { kindOf } from './check.ts';
 import { quote, type TensorPart } from './tensor-file.ts';
 
 /** A format's way with a checkpoint in several files. */
@@ -61,6 +62,8 @@ function readWeightMap(index: string, { suffix, fail }: ShardFormat<unknown>): M
  * @throws FileError where there is none
  */
 export function locate(source: string, names: readonly string[]): string {
+  if (typeof source !== 'string' || source === '')
+    throw new ArgumentError('source', 'the path of a file or folder', kindOf(source));
   if (!isFolder(source)) return source;
   const found = names.map((name) => path.join(source, name)).find((file) => fs.existsSync(file));
   if (found === undefined) throw new FileError(source, `expected ${listOf(names)} in the folder`);

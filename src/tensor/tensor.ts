@@ -145,7 +145,7 @@ export class Tensor extends Linalg {
 
   /** @internal Takes over the data, dtype and device of another tensor, under the same handle. */
   setData(data: Tensor): void {
-    native(() => addon.setData(this.handle, data.handle));
+    native(() => addon.setData(this.handle, data?.handle));
     this.refresh();
   }
 

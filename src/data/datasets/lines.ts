@@ -16,6 +16,7 @@ const MAX_BYTES = 2 ** 24;
 
 /** The lines of a text file, empty ones too, read in pieces. */
 export async function* linesOf(file: string): AsyncGenerator<Line> {
+  await checkFile(file);
   const pieces = fs.createReadStream(file, { highWaterMark: 2 ** 20 });
   let rest: Buffer = Buffer.alloc(0);
   let start = 0;
@@ -37,4 +38,12 @@ export async function* linesOf(file: string): AsyncGenerator<Line> {
     throw new FileError(file, `cannot be read: ${reasonOf(error)}`, { cause: error });
   }
   if (rest.length > 0) yield { bytes: rest, start, number };
+}
+
+/** A pipe or a device would never end. */
+async function checkFile(file: string): Promise<void> {
+  const status = await fs.promises.stat(file).catch((error: unknown) => {
+    throw new FileError(file, `cannot be read: ${reasonOf(error)}`, { cause: error });
+  });
+  if (!status.isFile()) throw new FileError(file, 'expected a regular file');
 }

@@ -1,4 +1,6 @@
+import { ArgumentError } from '../../native/errors.ts';
 import { handleOrNull, handlesOf, wrapAll } from '../base.ts';
+import { checkObject, kindOf } from '../check.ts';
 import { callInPlace, callMany, operator } from '../dispatch.ts';
 import type { Tensor } from '../tensor.ts';
 
@@ -38,7 +40,10 @@ export function fusedAdamW_(
   options: { lr: number; betas: readonly [number, number]; weightDecay: number; eps: number },
   skip?: Tensor,
 ): void {
+  checkObject(lists, 'lists');
+  checkObject(options);
   const { lr, betas, weightDecay, eps } = options;
+  if (!Array.isArray(betas)) throw new ArgumentError('betas', 'two numbers', kindOf(betas));
   callInPlace(
     FUSED_ADAMW_,
     handlesOf(lists.parameters, 'parameters'),
@@ -74,5 +79,6 @@ export function updateScale_(
   found: Tensor,
   options: { growth: number; backoff: number; interval: number },
 ): void {
+  checkObject(options);
   callInPlace(UPDATE_SCALE_, scale?.handle, tracker?.handle, found?.handle, options.growth, options.backoff, options.interval);
 }

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { stageFile, type Write } from '../../native/files.ts';
 import { addon } from '../../native/load.ts';
+import { checkObject, kindOf } from '../check.ts';
 import { native } from '../dispatch.ts';
 import { itemSize } from '../dtype.ts';
 import { scope } from '../lifetime.ts';
@@ -40,6 +41,9 @@ export function saveSafetensors(
   tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
   options: SaveOptions = {},
 ): void {
+  if (typeof file !== 'string' || file === '') throw new ArgumentError('file', "a file's path", kindOf(file));
+  checkObject(tensors, 'tensors');
+  checkObject(options);
   const { metadata = { format: 'pt' }, maxShardBytes } = options;
   for (const [key, value] of Object.entries(metadata)) {
     if (typeof value !== 'string') throw new ArgumentError('metadata', 'text only', `a ${typeof value} under ${quote(key)}`);
