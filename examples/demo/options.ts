@@ -34,7 +34,7 @@ const USAGE = `usage: npm run demo -- [options]
   --seeds N          runs of each kind in an ablation (3)
   --out FOLDER       where models, logs and the report go (demo-output)
   --concepts N       how many of the 100 concepts (100)
-  --steps N          steps of the first stage (1000)
+  --steps N          steps of the first stage (1000; 500 in an ablation)
   --batch-size N     pairs a step (64)
   --rate X           highest learning rate (0.0015)
   --weight-decay X   of matrices (0.05)
@@ -54,7 +54,7 @@ export function readOptions(args: readonly string[], defaultVision: string): Dem
         seeds: { type: 'string', default: '3' },
         out: { type: 'string', default: 'demo-output' },
         concepts: { type: 'string', default: '100' },
-        steps: { type: 'string', default: '1000' },
+        steps: { type: 'string' },
         'batch-size': { type: 'string', default: '64' },
         rate: { type: 'string', default: '0.0015' },
         'weight-decay': { type: 'string', default: '0.05' },
@@ -66,7 +66,7 @@ export function readOptions(args: readonly string[], defaultVision: string): Dem
       },
     });
     if (values.help) end(0, USAGE);
-    const text: Readonly<Record<string, unknown>> = values;
+    const text: Readonly<Record<string, unknown>> = { ...values, steps: values.steps ?? (values.ablation ? '500' : '1000') };
     const whole = (name: string, least: number, most: number): number => {
       const value = Number(text[name]);
       if (Number.isInteger(value) && value >= least && value <= most) return value;

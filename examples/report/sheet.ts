@@ -68,7 +68,7 @@ function drawTable({ shapes, regular, bold }: Canvas, rows: readonly (readonly s
     }
     y += TEXT.line + 3;
   }
-  return y - TEXT.line;
+  return y - 4;
 }
 
 async function drawRow(canvas: Canvas, { query, found }: Row, top: number): Promise<number> {

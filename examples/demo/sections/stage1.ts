@@ -37,5 +37,5 @@ export async function stage1Report(stage1: TrainedStage1, data: EmojiScenes, pic
     ...searches.flatMap((one) => matchSections(one, queries)),
     ...captions.map((one) => captionRows(TITLE, one, rows)),
   ];
-  return { page: sections(8, 16), sheet: sections(3, 4) };
+  return { page: sections(8, 16), sheet: sections(2, 3) };
 }

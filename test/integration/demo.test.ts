@@ -1,0 +1,107 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import sharp from 'sharp';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const env = { ...process.env, OMP_NUM_THREADS: '1' };
+const tiny = ['--steps', '12', '--concepts', '3', '--pictures', '8', '--batch-size', '8'];
+let out: string;
+
+/** Runs a compiled program of examples/ as `npm run demo` does. */
+function run(program: string, ...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [`build/examples/${program}/main.js`, ...args], { cwd: root, env, encoding: 'utf8' });
+}
+
+beforeAll(() => {
+  const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
+  const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.examples.json'], { cwd: root, encoding: 'utf8' });
+  if (status !== 0) throw new Error(stdout);
+  out = fs.mkdtempSync(path.join(os.tmpdir(), 'blip2-demo-'));
+});
+afterAll(() => fs.rmSync(out, { recursive: true }));
+
+test('a short demo trains, searches, captions and reports; then it captions a picture with what it saved', async () => {
+  const { status, stdout, stderr } = run('demo', ...tiny, '--out', out);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: expect.not.stringContaining('Error') });
+  for (const kind of ['new combinations', 'unseen style']) {
+    expect(stdout).toMatch(
+      new RegExp(`${kind}, 8 scenes, R@1 .*: by contrast [\\d.]+ % / [\\d.]+ %, re-ranked by matching [\\d.]+ %`),
+    );
+    expect(stdout).toMatch(new RegExp(`${kind}, the first stage's own captions: exact [\\d.]+ %`));
+  }
+  expect(stderr).toMatch(/12\/12 \| loss [\d.]+ itc [\d.]+ itm [\d.]+ itg [\d.]+/);
+  expect((await sharp(path.join(out, 'report.png')).metadata()).format).toBe('png');
+  expect(fs.readFileSync(path.join(out, 'report.html'), 'utf8')).toContain('12 steps of 8 pairs');
+  expect(fs.readdirSync(out).sort()).toEqual(['report.html', 'report.png', 'stage1']);
+
+  const picture = path.join(out, 'mine.png');
+  await sharp({ create: { width: 100, height: 80, channels: 3, background: { r: 60, g: 110, b: 200 } } })
+    .png()
+    .toFile(picture);
+  const captioned = run('demo', '--out', out, '--image', picture);
+  expect(captioned).toMatchObject({ status: 0, stdout: expect.stringMatching(/^.*mine\.png: .+\n$/) });
+  const noPicture = run('demo', '--out', out, '--image', path.join(out, 'report.html'));
+  expect(noPicture).toMatchObject({ status: 1, stderr: expect.stringContaining('report.html') });
+  expect(noPicture.stderr).not.toMatch(/^ {4}at /m);
+});
+
+test('the ablation trains with and without ITG for every seed, and says what it sees', () => {
+  const folder = path.join(out, 'ablated');
+  const { status, stdout } = run('demo', ...tiny, '--ablation', 'no-itg', '--seeds', '2', '--out', folder);
+  expect(status).toBe(0);
+  expect(fs.readdirSync(path.join(folder, 'ablation')).sort()).toEqual([
+    'with-itg-0',
+    'with-itg-1',
+    'without-itg-0',
+    'without-itg-1',
+  ]);
+  expect(stdout).toMatch(/new combinations, ITC \+ ITM {2}[\d.]+ \([\d.]+–[\d.]+\)/);
+  expect(fs.readFileSync(path.join(folder, 'ablation.html'), 'utf8')).toContain('unseen style, ITC + ITM + ITG');
+});
+
+test('training of the vision tower that is killed goes on, and ends with the weights of one that was not', async () => {
+  const args = ['vision', '--steps', '60', '--concepts', '2', '--pictures', '4'];
+  const whole = path.join(out, 'whole');
+  expect(run('encoders', ...args, '--runs', path.join(whole, 'runs'), '--out', whole).status).toBe(0);
+  const killed = path.join(out, 'killed');
+  const places = ['--runs', path.join(killed, 'runs'), '--out', killed];
+  const child: ChildProcess = spawn(process.execPath, ['build/examples/encoders/main.js', ...args, ...places], {
+    cwd: root,
+    env,
+  });
+  const checkpoints = path.join(killed, 'runs/vision/checkpoints');
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  while (
+    child.exitCode === null &&
+    !(fs.existsSync(checkpoints) && fs.readdirSync(checkpoints).some((name) => name.startsWith('step-')))
+  ) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  child.kill('SIGKILL');
+  await ended;
+  expect(fs.existsSync(path.join(killed, 'vision.safetensors'))).toBe(false);
+  const again = run('encoders', ...args, ...places);
+  expect(again.status).toBe(0);
+  expect(again.stderr).toMatch(/going on after step \d+/);
+  const [a, b] = [whole, killed].map((folder) => fs.readFileSync(path.join(folder, 'vision.safetensors')));
+  expect(a?.equals(b as Buffer)).toBe(true);
+  const about = JSON.parse(fs.readFileSync(path.join(killed, 'vision.json'), 'utf8'));
+  expect(about).toMatchObject({ command: 'npm run demo:encoders -- vision', recipe: { steps: 60, concepts: 2 } });
+});
+
+test.each([
+  ['demo', '--steps', '0', '--steps: expected a whole number from 1'],
+  ['demo', '--rate', 'fast', '--rate: expected a number above 0, got "fast"'],
+  ['demo', '--image', 'nowhere.png', '--image: there is no file nowhere.png'],
+  ['demo', '--ablation', 'no-luck', '--ablation: expected no-itg, got "no-luck"'],
+  ['demo', '--colour', 'red', "Unknown option '--colour'"],
+  ['encoders', '--steps', 'many', '--steps: expected a whole number from 1'],
+  ['encoders', 'sound', '--validation', 'expected vision'],
+])('%s %s %s is refused with the usage', (program, name, value, message) => {
+  const { status, stderr } = run(program, name, value);
+  expect(status).toBe(2);
+  expect(stderr).toContain(message);
+  expect(stderr).toContain('usage: npm run demo');
+});
