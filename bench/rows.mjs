@@ -74,6 +74,34 @@ const stage1 = (key, title, settings, goal) =>
     materials: 'lavis',
   });
 
+const stage2 = (llm, precision, goal) => {
+  const title = `stage 2, cached features, ${SIZES[llm]}, ${precision === 'float32' ? 'fp32' : 'bf16'}`;
+  const key = `stage2-${llm}-${precision === 'float32' ? 'fp32' : 'bf16'}`;
+  const settings = { llm, precision, batch: 32 };
+  return turns(key, title, 'stage2', settings, 'pictures/s', goal, sameLosses, {
+    rounds: 3,
+    needs: 'stage2',
+    materials: 'stage2',
+  });
+};
+const stage2Memory = (llm, goal) => ({
+  kind: 'start',
+  key: `stage2-${llm}-memory`,
+  title: `stage 2, cached features, ${SIZES[llm]}, fp32: peak memory above start`,
+  script: 'stage2_memory',
+  settings: { llm, precision: 'float32', batch: 32, steps: 2 },
+  unit: 'MiB',
+  better: 'less',
+  goal,
+  rounds: 1,
+  warm: false,
+  needs: 'stage2',
+  materials: 'stage2',
+  value: ({ aboveStartKiB }) => aboveStartKiB / 1024,
+  agree: sameSize,
+});
+const SIZES = { opt: 'OPT-125m size', t5: 'T5-small size' };
+
 export const rows = [
   micro('add', '8-element add, in a scope', 'add in scope', 0.75),
   micro('add-outside', '8-element add, outside scopes', 'add outside', 1.05),
@@ -117,6 +145,12 @@ export const rows = [
     value: ({ aboveStartKiB }) => aboveStartKiB / 1024,
     agree: sameSize,
   },
+  stage2('opt', 'float32', 1.1),
+  stage2('opt', 'bfloat16', 1.3),
+  stage2Memory('opt', 0.8),
+  stage2('t5', 'float32', 1.03),
+  stage2('t5', 'bfloat16', 1.2),
+  stage2Memory('t5', 0.95),
   turns('mining', 'hard negatives, both ways, batch 256', 'mining', { batch: 256 }, 'batches/s', 10, drawnAlike),
 ];
 

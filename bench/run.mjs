@@ -78,6 +78,7 @@ const peers = {
     setUpLavis();
     prepareMaterials(materialsOf({ materials: 'lavis' }), 'peer/lavis_stage1.py', [], lavisVersions());
   },
+  stage2: () => prepareMaterials(materialsOf({ materials: 'stage2' }), 'peer/stage2_model.py', [], versions),
 };
 const found = new Map();
 
