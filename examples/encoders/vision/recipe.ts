@@ -5,8 +5,11 @@ export interface VisionTrainingRecipe {
   readonly steps: number;
   readonly batchSize: number;
   readonly schedule: { readonly peak: number; readonly floor: number; readonly warmupSteps: number };
+  /** Of matrices. */
   readonly weightDecay: number;
+  /** Of the products in what is trained. */
   readonly precision: 'float32' | 'bfloat16';
+  /** The share of pictures that are no scenes, and how many objects those have at most. */
   readonly loose: number;
   readonly objects: number;
   readonly augmentation: Augmentation;

@@ -1,16 +1,15 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { building, loadSafetensors, noGrad, saveSafetensors, scope, type VisionModel } from 'blip2';
 import { concepts } from '../../emoji/concepts.ts';
 import { SceneReader, towerConfig } from './reader.ts';
 
-/** The repository, from `examples/encoders/vision/` as from `build/examples/encoders/vision/`. */
-export const root = path.resolve(
-  import.meta.dirname,
-  import.meta.dirname.includes(`${path.sep}build${path.sep}`) ? '../../../..' : '../../..',
-);
+/** The committed weights: beside the sources, wherever what was compiled of them is. */
+export const VISION_WEIGHTS = path.join(repository(import.meta.dirname), 'examples/weights/vision.safetensors');
 
-/** The committed weights. */
-export const VISION_WEIGHTS = path.join(root, 'examples/weights/vision.safetensors');
+function repository(folder: string): string {
+  return existsSync(path.join(folder, 'package.json')) ? folder : repository(path.dirname(folder));
+}
 
 /** Writes a reader's weights in float16. */
 export function saveReader(reader: SceneReader, file: string): void {
