@@ -5,7 +5,16 @@ export * from './dist/index.ts';
 export * from './generate/index.ts';
 export * from './losses/index.ts';
 export * from './models/index.ts';
-export * from './native/errors.ts';
+export {
+  ArgumentError,
+  Blip2Error,
+  DeviceError,
+  FileError,
+  OperatorError,
+  OutOfMemoryError,
+  SetupError,
+  TensorFreedError,
+} from './native/errors.ts';
 export * from './nn/index.ts';
 export * from './objectives/index.ts';
 export * from './optim/index.ts';

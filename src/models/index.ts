@@ -47,7 +47,6 @@ export {
 } from './qformer/model.ts';
 export { type PackedRow, Packing } from './qformer/packing.ts';
 export type { Wanted } from './qformer/stream.ts';
-export { fromLavisName } from './qformer/weights.ts';
 export { parseT5Config, type T5Config, t5ConfigToJson } from './t5/config.ts';
 export { T5ForConditionalGeneration } from './t5/model.ts';
 export type { TransferReport } from './transfer.ts';

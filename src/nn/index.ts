@@ -16,6 +16,6 @@ export {
 export { type CacheStep, KeyValueCache, type KeyValueCacheOptions } from './kv-cache.ts';
 export { LayerNorm } from './layer-norm.ts';
 export { Linear } from './linear.ts';
-export { checkpointName, Module, StateDictError } from './module.ts';
+export { Module, StateDictError } from './module.ts';
 export { ModuleBuffer, Parameter } from './parameter.ts';
 export { RMSNorm } from './rms-norm.ts';

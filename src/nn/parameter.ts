@@ -1,5 +1,6 @@
 import { ArgumentError } from '../native/errors.ts';
-import { detachedHandle, Tensor } from '../tensor/index.ts';
+import { detachedHandle } from '../tensor/base.ts';
+import { Tensor } from '../tensor/index.ts';
 import { outlive } from '../tensor/lifetime.ts';
 
 /** A handle of the same storage, outside any graph. */

@@ -1,5 +1,6 @@
 import { ArgumentError } from '../native/errors.ts';
-import { clearGradients, full, fusedAdamW_, gradients, keep, noGrad, scope, Tensor, zerosLike } from '../tensor/index.ts';
+import { clearGradients, full, gradients, keep, noGrad, scope, Tensor, zerosLike } from '../tensor/index.ts';
+import { fusedAdamW_ } from '../tensor/ops/foreach.ts';
 
 /** Settings of one group of parameters. */
 export interface AdamWSettings {

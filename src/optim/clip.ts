@@ -1,5 +1,6 @@
 import { ArgumentError } from '../native/errors.ts';
-import { foreachMul_, foreachNorm, gradients, noGrad, scope, stack, type Tensor, zeros } from '../tensor/index.ts';
+import { gradients, noGrad, scope, stack, type Tensor, zeros } from '../tensor/index.ts';
+import { foreachMul_, foreachNorm } from '../tensor/ops/foreach.ts';
 
 /**
  * Scales all gradients by min(1, maxNorm / (norm + 1e-6)), norm being the 2-norm of them all together.

@@ -1,16 +1,6 @@
 import { ArgumentError } from '../native/errors.ts';
-import {
-  type Device,
-  foreachUnscale_,
-  full,
-  gradients,
-  keep,
-  noGrad,
-  scope,
-  type Tensor,
-  updateScale_,
-  zeros,
-} from '../tensor/index.ts';
+import { type Device, full, gradients, keep, noGrad, scope, type Tensor, zeros } from '../tensor/index.ts';
+import { foreachUnscale_, updateScale_ } from '../tensor/ops/foreach.ts';
 
 /** How a {@link LossScaler} goes about it; the defaults are PyTorch's. */
 export interface LossScalerOptions {

@@ -43,12 +43,12 @@ export class EncodedImage {
 /** A picture for a {@link Blip2}: a file's path or `file:` URL, the bytes of a file, pixels, or what the model has encoded. */
 export type ImageInput = ImageSource | EncodedImage;
 
-/** @internal A picture that the worker holds, by its number. */
+/** A picture that the worker holds, by its number. */
 export interface HeldImage {
   held: number;
 }
 
-/** @internal A picture as the worker is sent it. */
+/** A picture as the worker is sent it. */
 export type SentImage = ImageSource | HeldImage;
 
 export const isHeld = (image: SentImage): image is HeldImage => typeof image === 'object' && 'held' in image;

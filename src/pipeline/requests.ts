@@ -44,7 +44,7 @@ export const answerTemplates: Readonly<Record<GenerativeFacts['languageModel'], 
   t5: 'Question: {} Short answer:',
 };
 
-/** @internal What the worker is asked. */
+/** What the worker is asked. */
 export interface TextRequest {
   images: readonly SentImage[];
   prompts: readonly (string | null)[];
@@ -52,7 +52,7 @@ export interface TextRequest {
   options: GenerateOptions;
 }
 
-/** @internal The same for given answers, a list for each picture. */
+/** The same for given answers, a list for each picture. */
 export interface RankRequest extends Pick<TextRequest, 'images' | 'batchSize'> {
   prompts: readonly string[];
   answers: readonly (readonly string[])[];

@@ -1,6 +1,6 @@
 import { ArgumentError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
-import { checkpointName } from '../nn/index.ts';
+import { checkpointName } from '../nn/module.ts';
 
 /** What a field must be: a test, and its words. */
 export interface Rule {
@@ -111,6 +111,7 @@ function expectKnown(given: object, config: object, path: string): void {
 export interface FieldValue {
   /** The names on the way to it, joined by dots. */
   readonly name: string;
+  /** What stands there: a number, text, a list, null, or an object whose fields follow. */
   readonly value: unknown;
 }
 

@@ -33,6 +33,7 @@ export interface RunSettings {
   readonly data: DataSettings;
   /** The folder that pictures' names in `data` start from; that of the file that names them where null. */
   readonly images: string | null;
+  /** Where model and tower lie. */
   readonly device: Device;
   /** Threads of an operator on the CPU; libtorch's choice where null. */
   readonly threads: number | null;
@@ -42,7 +43,9 @@ export interface RunSettings {
   readonly maxBroken: number;
   /** A folder for the frozen encoder's features, which are then computed once; null for none. */
   readonly features: string | null;
+  /** What is measured along the way. */
   readonly evaluation: EvaluationSettings;
+  /** When it saves, and what it keeps. */
   readonly checkpoints: Required<CheckpointOptions>;
   /** Steps from one line in the logs to the next. */
   readonly logEvery: number;

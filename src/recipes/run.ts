@@ -30,7 +30,9 @@ export interface RunOptions {
 
 /** A run that is ready. */
 export interface Run<R extends TrainingRecipe = TrainingRecipe> {
+  /** What is trained, and how. */
   readonly recipe: R;
+  /** Data, folders, device. */
   readonly settings: RunSettings;
   /** Whether it goes on from a checkpoint. */
   readonly started: boolean;

@@ -1,5 +1,5 @@
 export { backward, clearGradients, type GradOptions, grad, gradients } from './autograd.ts';
-export { type Device, detachedHandle } from './base.ts';
+export type { Device } from './base.ts';
 export { callOperator, type OperatorValue, operatorNames, operatorSchema } from './call.ts';
 export {
   arange,
@@ -22,7 +22,6 @@ export { deviceCount, deviceMemory, emptyCache, setThreads, synchronize, threads
 export { type Dtype, isFloatingPoint, itemSize } from './dtype.ts';
 export { keep, memory, scope } from './lifetime.ts';
 export { autocast, enableGrad, inFloat32, inferenceMode, isGradEnabled, noGrad, withoutAutocast } from './modes.ts';
-export { type FusedAdamWLists, foreachMul_, foreachNorm, foreachUnscale_, fusedAdamW_, updateScale_ } from './ops/foreach.ts';
 export {
   binaryCrossEntropyWithLogits,
   type CrossEntropyOptions,

@@ -2,10 +2,15 @@ import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
 import { checkBody, checkDone, kindOf } from './check.ts';
 
-/** @internal An object that owns one slot of the addon's table. A freed one has handle 0. */
+/** What {@link keep} takes: a tensor, which owns one slot of the addon's table. */
 export interface Owner {
+  /** Whether it has been disposed of, or its scope has ended. */
+  readonly isFreed: boolean;
+  /** Frees it now. */
+  dispose(): void;
+  /** @internal The slot; 0 once freed. */
   handle: number;
-  /** Its entry in the garbage collector's net; null while a scope is to free it. */
+  /** @internal Its entry in the garbage collector's net; null while a scope is to free it. */
   net: { handle: number } | null;
 }
 

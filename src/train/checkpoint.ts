@@ -17,7 +17,9 @@ export interface RunState {
   readonly samples: number;
   /** Where the data is. */
   readonly data: Json;
+  /** Positions of the random streams, by name. */
   readonly generators: GeneratorStates;
+  /** The loss scaler's, in float16; otherwise null. */
   readonly scaler: LossScalerState | null;
   /** The best evaluation so far. */
   readonly best: BestCheckpoint | null;
@@ -27,7 +29,9 @@ export interface RunState {
 
 /** The checkpoint whose evaluation was best. */
 export interface BestCheckpoint {
+  /** Steps done when it was saved. */
   readonly step: number;
+  /** Its metric. */
   readonly value: number;
 }
 

@@ -35,8 +35,11 @@ export interface CheckpointOptions {
 export interface TrainerOptions<B, P = B> {
   /** Is put into training mode. */
   model: Module;
+  /** What is minimised. */
   objective: Objective<B, P>;
+  /** Opens the batches; told where to go on when a run is resumed. */
   data: OpenData<B>;
+  /** Moves the parameters that it was given. */
   optimizer: AdamW;
   /** The learning rate of a step, counted from 0, for all groups. */
   schedule: (step: number) => number;
@@ -56,8 +59,11 @@ export interface TrainerOptions<B, P = B> {
   clipNorm?: number | null;
   /** Generators that the objective draws from, by name. The one behind dropout needs no mention. */
   generators?: Readonly<Record<string, Generator>>;
+  /** None unless told. */
   evaluation?: TrainingEvaluation;
+  /** As {@link CheckpointOptions} says, unless told. */
   checkpoints?: CheckpointOptions;
+  /** Are told every step; none unless told. */
   logs?: readonly TrainingLog[];
   /** Steps from one record in the logs to the next; 1 unless told. */
   logEvery?: number;

@@ -27,6 +27,7 @@ export interface TrainingResult {
   readonly samples: number;
   /** The last checkpoint's folder. */
   readonly checkpoint: string;
+  /** The best evaluation; null where none was made, or none was to be chosen. */
   readonly best: BestCheckpoint | null;
 }
 

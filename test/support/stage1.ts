@@ -1,13 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {
-  Blip2ForPretraining,
-  fromLavisName,
-  loadSafetensors,
-  parsePretrainingConfig,
-  type Stage1Batch,
-  type Tensor,
-} from '../../src/index.ts';
+import { Blip2ForPretraining, loadSafetensors, parsePretrainingConfig, type Stage1Batch, type Tensor } from '../../src/index.ts';
+import { fromLavisName } from '../../src/models/qformer/weights.ts';
 
 /** The shape that a golden's configuration tells. */
 export interface GoldenConfig {

@@ -2,7 +2,6 @@ import path from 'node:path';
 import {
   Blip2ForGenerativePretraining,
   building,
-  fromLavisName,
   type LanguageModel,
   loadTrainedParts,
   OptForCausalLM,
@@ -14,6 +13,7 @@ import {
   T5ForConditionalGeneration,
   type Tensor,
 } from '../../src/index.ts';
+import { fromLavisName } from '../../src/models/qformer/weights.ts';
 
 const FOLDER = path.join(import.meta.dirname, '../fixtures/stage2');
 

@@ -41,7 +41,9 @@ const made: Error[] = [
 ];
 
 test('every class of errors that the library exports is among those below', () => {
-  const classes = Object.values(library).filter((value) => typeof value === 'function' && value.prototype instanceof Error);
+  const classes = Object.values<unknown>(library).filter(
+    (value): value is typeof Error => typeof value === 'function' && value.prototype instanceof Error,
+  );
   expect(classes.length).toBeGreaterThan(15);
   expect(classes.filter((type) => !made.some((error) => error.constructor === type)).map(({ name }) => name)).toEqual([]);
 });

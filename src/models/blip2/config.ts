@@ -1,4 +1,4 @@
-import { checkpointName } from '../../nn/index.ts';
+import { checkpointName } from '../../nn/module.ts';
 import { Fields, type JsonObject } from '../fields.ts';
 import type { OptConfig } from '../opt/config.ts';
 import { parseQFormerConfig, type QFormerConfig, qFormerConfigToJson } from '../qformer/config.ts';

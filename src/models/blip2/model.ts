@@ -54,9 +54,13 @@ type ImageFeatures = Pick<Blip2Output, 'imageEmbeds' | 'queryOutput' | 'language
  * prompts. A state dict is a Hugging Face checkpoint of the class of the same name.
  */
 export class Blip2ForConditionalGeneration extends Module {
+  /** Pictures `[B, 3, H, W]` → features `[B, N, W]`. */
   readonly visionModel: VisionModel;
+  /** The learned queries, `[1, Q, D]`. */
   readonly queryTokens: Parameter;
+  /** Fills the queries from the features. */
   readonly qformer: QFormerModel;
+  /** From the Q-Former's width D to the language model's E. */
   readonly languageProjection: Linear;
   /** OPT or T5, as `config.textConfig.modelType` says. */
   readonly languageModel: LanguageModel;
@@ -80,6 +84,7 @@ export class Blip2ForConditionalGeneration extends Module {
     this.#config = config;
   }
 
+  /** What it was built from. */
   get config(): Blip2Config {
     return this.#config;
   }

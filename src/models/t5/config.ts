@@ -3,8 +3,11 @@ import { Fields, type JsonObject } from '../fields.ts';
 
 /** The shape of a T5 encoder-decoder (v1.1 and Flan-T5 included). */
 export interface T5Config {
+  /** As config.json has it. */
   readonly modelType: 't5';
+  /** V, 32,128 unless told. */
   readonly vocabSize: number;
+  /** E, width of the residual stream; 512 unless told. */
   readonly dModel: number;
   /** Width of a head; heads × dKv need not be dModel. */
   readonly dKv: number;
@@ -12,11 +15,17 @@ export interface T5Config {
   readonly dFf: number;
   /** Blocks of the encoder. */
   readonly numLayers: number;
+  /** Blocks of the decoder; as many as of the encoder unless told. */
   readonly numDecoderLayers: number;
+  /** 8 unless told. */
   readonly numHeads: number;
+  /** Rows of the table of relative positions; 32 unless told. */
   readonly relativeAttentionNumBuckets: number;
+  /** The distance from which on all share the last bucket; 128 unless told. */
   readonly relativeAttentionMaxDistance: number;
+  /** Of attention weights and of what each sublayer gives, in training; 0.1 unless told. */
   readonly dropoutRate: number;
+  /** Of the RMS norms; 1e-6 unless told. */
   readonly layerNormEpsilon: number;
   /** Standard deviations of new weights are multiples of this. */
   readonly initializerFactor: number;
@@ -28,9 +37,13 @@ export interface T5Config {
   readonly scaleDecoderOutputs: boolean;
   /** Whether the output table is the word embedding. A checkpoint that has another output table goes before this. */
   readonly tieWordEmbeddings: boolean;
+  /** 0 unless told. */
   readonly padTokenId: number;
+  /** `</s>`; 1 unless told. */
   readonly eosTokenId: number | readonly number[];
+  /** Null unless told: T5 has none. */
   readonly bosTokenId: number | null;
+  /** What the decoder goes on from; the padding token unless told. */
   readonly decoderStartTokenId: number;
 }
 

@@ -154,9 +154,13 @@ export class T5Stack extends Module {
  * embedding itself when `tieWordEmbeddings`; a checkpoint then has no `lm_head.weight`.
  */
 export class T5ForConditionalGeneration extends Module {
+  /** The table of words `[V, E]`, of encoder and decoder. */
   readonly shared: Embedding;
+  /** Reads the prompt, both ways. */
   readonly encoder: T5Stack;
+  /** Writes, attending to what the encoder gave. */
   readonly decoder: T5Stack;
+  /** The output table `[V, E]`; null where it is the table of words. */
   readonly lmHead: Linear | null;
   readonly #config: T5Config;
 
@@ -171,6 +175,7 @@ export class T5ForConditionalGeneration extends Module {
     this.lmHead = config.tieWordEmbeddings ? null : new Linear(dModel, vocabSize, { bias: false, init });
   }
 
+  /** What it was built from. */
   get config(): T5Config {
     return this.#config;
   }

@@ -6,12 +6,15 @@ import type { JsonObject } from '../../fields.ts';
 
 /** What the configuration of any language model tells. */
 export interface LanguageConfig {
+  /** Which kind it is, `'opt'` or `'t5'`. */
   readonly modelType: string;
+  /** V, words of the output table. */
   readonly vocabSize: number;
   /** What fills rows that end early. */
   readonly padTokenId: number | null;
   /** What a prompt of nothing but a picture goes on with. */
   readonly bosTokenId: number | null;
+  /** What ends a text, one id or several. */
   readonly eosTokenId: number | readonly number[];
 }
 

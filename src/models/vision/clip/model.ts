@@ -100,10 +100,13 @@ export interface ClipVisionOutput {
  * and without the final LayerNorm, whose place BLIP-2's own takes.
  */
 export class ClipVisionModel extends Module {
+  /** What it was built from. */
   readonly config: ClipVisionConfig;
+  /** Pictures `[B, 3, H, W]` → `[B, N, D]`. */
   readonly embeddings: ClipEmbeddings;
   /** CLIP's own spelling. */
   readonly preLayrnorm: LayerNorm;
+  /** The blocks, one fewer than configured. */
   readonly encoder: ClipEncoder;
 
   constructor(config: ClipVisionConfig) {

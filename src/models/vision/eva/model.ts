@@ -87,9 +87,13 @@ export interface VisionOutput {
 
 /** EVA-CLIP's vision transformer (BLIP-2, §3.2 and §3.4: ViT-g/14 without its last block). */
 export class VisionModel extends Module {
+  /** What it was built from. */
   readonly config: VisionConfig;
+  /** Pictures `[B, 3, H, W]` → `[B, N, D]`. */
   readonly embeddings: VisionEmbeddings;
+  /** The blocks, as `encoder.layers`. */
   readonly encoder: VisionEncoder;
+  /** Over all tokens after the last block; `ln_vision` in LAVIS. */
   readonly postLayernorm: LayerNorm;
 
   constructor(config: VisionConfig) {
