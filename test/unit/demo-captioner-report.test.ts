@@ -1,10 +1,10 @@
 import sharp from 'sharp';
-import { figuresOf } from '../../examples/emoji/figures.ts';
 import { reportPage } from '../../examples/captioner/report/page.ts';
 import { marked, type Report, samples } from '../../examples/captioner/report/result.ts';
 import { contactSheet, sheetSize } from '../../examples/captioner/report/sheet.ts';
 import { concepts } from '../../examples/emoji/concepts.ts';
 import { EmojiScenes } from '../../examples/emoji/dataset.ts';
+import { figuresOf } from '../../examples/emoji/figures.ts';
 import type { Description } from '../../examples/emoji/scene.ts';
 import { Letters } from '../../examples/report/letters.ts';
 
