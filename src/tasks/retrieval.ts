@@ -20,8 +20,9 @@ export interface RetrievalRankings {
 export interface RetrievalResult {
   /** How many pictures there are. */
   readonly pictures: number;
-  /** Their captions, picture by picture, and the number of each one's picture. */
+  /** Their captions, picture by picture. */
   readonly texts: readonly string[];
+  /** The number of each text's picture. */
   readonly owners: readonly number[];
   /** By the contrast alone: the greatest cosine of any of a picture's queries. */
   readonly contrast: RetrievalRankings;

@@ -65,6 +65,7 @@ export function cachedBatches(dataset: Dataset, cache: FeatureCache, options: Ca
 export interface CachedGalleryBatch {
   /** `[B, N, W]` */
   readonly imageFeatures: Tensor;
+  /** Cleaned up, at least one a picture. */
   readonly allCaptions: readonly (readonly string[])[];
   /** Frees the features. */
   dispose(): void;

@@ -119,6 +119,16 @@ describe('inputs and options', () => {
     const lengthOf = async (options: object): Promise<number> =>
       (await model.generate({ imageFeatures: pictures }, { eosTokenId, ...options })).sequences.size(1);
     expect(await lengthOf({ maxNewTokens: 3 })).toBe(4);
+    const words = tensor([[96]], { dtype: 'int64' })
+      .expand(pictures.size(0), 33)
+      .contiguous();
+    const long = await model.generate({ imageFeatures: pictures, inputIds: words }, { eosTokenId: null });
+    expect(long.sequences.size(1)).toBe(34);
+    // A model has room for its positions.
+    const full = tensor([[96]], { dtype: 'int64' })
+      .expand(pictures.size(0), 40)
+      .contiguous();
+    await expect(model.generate({ imageFeatures: pictures, inputIds: full }, { eosTokenId })).rejects.toThrow(ArgumentError);
     expect(await lengthOf({ maxLength: 6 })).toBe(6);
     expect(await lengthOf({ minNewTokens: 1, numBeams: 1 })).toBe(7);
     const sampled = await model.generate(

@@ -46,8 +46,9 @@ function withDefaults({ config }: Blip2ForPretraining, options: GenerateOptions,
   const { doSample = false, maxNewTokens, minNewTokens } = options;
   const { numBeams = doSample ? 1 : DEFAULTS.numBeams } = options;
   const { eosTokenId = config.eosTokenId, padTokenId = config.qformerConfig.padTokenId } = options;
-  // A prompt may take all of the length by itself.
-  const { maxLength = Math.max(DEFAULTS.maxLength, promptLength + 1) } = options;
+  // A prompt may take all of the length by itself, and a small model may not have room for it.
+  const positions = config.qformerConfig.maxPositionEmbeddings;
+  const { maxLength = Math.min(Math.max(DEFAULTS.maxLength, promptLength + 1), positions) } = options;
   const most = maxNewTokens === undefined ? maxLength : promptLength + maxNewTokens;
   const { minLength = minNewTokens === undefined ? Math.min(DEFAULTS.minLength, most) : 0 } = options;
   return { ...options, numBeams, eosTokenId, padTokenId, maxLength, minLength };

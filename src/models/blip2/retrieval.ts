@@ -40,12 +40,19 @@ export interface RetrievalOutput {
  * of the same name.
  */
 export class Blip2ForImageTextRetrieval extends Module {
+  /** The frozen tower. */
   readonly visionModel: VisionModel;
+  /** The learned queries, `[1, Q, D]`. */
   readonly queryTokens: Parameter;
+  /** Words and positions of text, `[B, L]` → `[B, L, D]`. */
   readonly embeddings: QFormerEmbeddings;
+  /** Serves contrast and matching; only the mask differs. */
   readonly qformer: QFormerModel;
+  /** Queries to the features compared, D → E. */
   readonly visionProjection: Linear;
+  /** A text's first token to the features compared, D → E. */
   readonly textProjection: Linear;
+  /** Queries to "no match" and "match", D → 2. */
   readonly itmHead: Linear;
   readonly #config: Blip2Config;
 
@@ -66,6 +73,7 @@ export class Blip2ForImageTextRetrieval extends Module {
     this.#config = config;
   }
 
+  /** Its shape. */
   get config(): Blip2Config {
     return this.#config;
   }

@@ -83,7 +83,9 @@ export class QFormerAttention extends Module {
 
 /** Where a pass writes its keys and values, and what it then attends to: a part of a cache up to and with what is written. */
 export interface KeyValueSlot {
+  /** Where the pass's own go, `[B, H, Lq, E]` each. */
   readonly write: KeyValue;
+  /** All up to and with them, `[B, H, Lk, E]` each. */
   readonly read: KeyValue;
 }
 

@@ -10,9 +10,13 @@ import type { CrossKeyValues, QFormerModel } from './model.ts';
 
 /** What of a model writes text. */
 export interface QFormerWriter {
+  /** The learned queries, `[1, Q, D]`. */
   readonly queryTokens: Tensor;
+  /** Words and positions; the words' table is the head's, too. */
   readonly embeddings: QFormerEmbeddings;
+  /** With text input. */
   readonly qformer: QFormerModel;
+  /** The language-model head. */
   readonly cls: QFormerLmHead;
 }
 

@@ -18,6 +18,7 @@ export interface RetrievalModel {
 
 /** Makes token ids of texts, with padding on the right; a `Tokenizer` does. */
 export interface RetrievalTokenizer {
+  /** Ids `[T, L]`, and a mask of the same shape that is 1 at tokens and 0 at padding. */
   encode(
     texts: readonly string[],
     options: { padding: 'longest'; truncation: true; maxLength: number },

@@ -6,6 +6,7 @@ import type { RetrievalTokenizer } from './model.ts';
 
 /** How far `evaluateRetrieval` is. */
 export interface RetrievalProgress {
+  /** Pictures are read and encoded, then texts; all are compared, and the best candidates matched. */
   readonly phase: 'pictures' | 'texts' | 'similarities' | 'matching';
   /** Pictures or texts done; when matching, pairs. */
   readonly done: number;
@@ -40,7 +41,9 @@ export interface RetrievalEvaluationOptions {
   readonly maxBytes?: number | undefined;
   /** Where temporary files go; the system's folder for them unless told. */
   readonly directory?: string | undefined;
+  /** Ends the evaluation before its next step. */
   readonly signal?: AbortSignal | undefined;
+  /** Is told how far the evaluation is. */
   readonly onProgress?: ((progress: RetrievalProgress) => void) | undefined;
 }
 

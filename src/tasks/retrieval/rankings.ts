@@ -19,6 +19,8 @@ export const UNMATCHED = -100;
 
 /** The best candidates of every query, best first. Of equal ones the first stands first. */
 export class Rankings {
+  /** How many queries there are. */
+  readonly queries: number;
   /** Candidates a query. */
   readonly depth: number;
   readonly #candidates: Int32Array;
@@ -36,10 +38,11 @@ export class Rankings {
    */
   constructor(
     ranked: { candidates: Int32Array; cosines: Float32Array; matching?: Float32Array | undefined; matched?: number | undefined },
-    readonly queries: number,
+    queries: number,
     owns: (query: number, candidate: number) => boolean,
     asks: (query: number) => boolean,
   ) {
+    this.queries = queries;
     this.depth = ranked.candidates.length / queries;
     this.#candidates = ranked.candidates;
     this.#cosines = ranked.cosines;
