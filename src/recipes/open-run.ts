@@ -8,8 +8,11 @@ import { readRun, stageOf } from './run-settings.ts';
 
 /** A run's folder, one of its checkpoints, and what the run was told. */
 export interface SavedRun {
+  /** The run's folder. */
   readonly folder: string;
+  /** The checkpoint's folder. */
   readonly checkpoint: string;
+  /** What the run was started with. */
   readonly settings: object;
 }
 

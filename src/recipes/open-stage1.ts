@@ -21,10 +21,13 @@ export interface OpenRunOptions {
 
 /** A model of the first stage, as a run has left it. */
 export interface TrainedStage1 {
+  /** What it was trained by. */
   readonly recipe: Stage1Recipe;
   /** In evaluation mode. */
   readonly model: Blip2ForPretraining;
+  /** The frozen tower that it was trained over. */
   readonly encoder: FrozenEncoder;
+  /** Of its texts. */
   readonly tokenizer: Tokenizer;
   /** Whole pictures as the run has them. */
   readonly transform: ImageTransform;
@@ -34,6 +37,7 @@ export interface TrainedStage1 {
    * @throws ImageError for a picture that cannot be decoded; ArgumentError for a wrong option; the signal's reason once that is aborted
    */
   caption(images: readonly ImageSource[], options?: GenerateOptions & { batchSize?: number }): Promise<string[]>;
+  /** Frees model and encoder. */
   dispose(): void;
 }
 
