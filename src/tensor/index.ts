@@ -32,7 +32,6 @@ export {
   embedding,
   l1Loss,
   layerNorm,
-  linear,
   mseLoss,
   normalize,
   oneHot,
@@ -45,6 +44,7 @@ export {
 } from './ops/functional.ts';
 export { type Index, type Slice, slice } from './ops/indexing.ts';
 export { einsum } from './ops/linalg.ts';
+export { linear } from './ops/linear.ts';
 export type { Dims } from './ops/reduction.ts';
 export { cat, stack } from './ops/shape.ts';
 export {

@@ -46,15 +46,25 @@ export function inferenceMode<T>(body: () => T): T {
   }
 }
 
+let autocasting = false;
+
+/** Whether this runs within {@link autocast}. @internal */
+export function isAutocasting(): boolean {
+  return autocasting;
+}
+
 /** Runs `body` with PyTorch's autocast: matrix products in `dtype`, what needs range or precision in float32. */
 export function autocast<T>(options: { device?: Device; dtype: Dtype }, body: () => T): T {
   checkOptions(options);
   checkBody(body);
   const device = options.device ?? 'cpu';
   const before = native(() => addon.setAutocast(device, dtypeCode(options.dtype)));
+  const outer = autocasting;
+  autocasting = true;
   try {
     return done(body());
   } finally {
+    autocasting = outer;
     addon.setAutocast(device, before);
   }
 }
@@ -68,9 +78,12 @@ export function inFloat32<T>(device: Device, body: () => T): T {
 export function withoutAutocast<T>(device: Device, body: () => T): T {
   checkBody(body);
   const before = native(() => addon.setAutocast(device, null));
+  const outer = autocasting;
+  autocasting = false;
   try {
     return done(body());
   } finally {
+    autocasting = outer;
     if (before !== null) addon.setAutocast(device, before);
   }
 }

@@ -4,7 +4,6 @@ import { checkObject, kindOf } from '../check.ts';
 import { operator } from '../dispatch.ts';
 import type { Tensor } from '../tensor.ts';
 
-const LINEAR = operator('linear');
 const CONV2D = operator('conv2d');
 const LAYER_NORM = operator('layer_norm');
 const RMS_NORM = operator('rms_norm');
@@ -21,11 +20,6 @@ const NORM = operator('linalg_vector_norm');
 const ONE_HOT = operator('one_hot');
 const UPSAMPLE_BICUBIC = operator('upsample_bicubic2d');
 const UPSAMPLE_BICUBIC_AA = operator('_upsample_bicubic2d_aa');
-
-/** x·Wᵀ + b; x `[…, in]`, weight `[out, in]`, bias `[out]`. */
-export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
-  return run(LINEAR, x?.handle, weight?.handle, handleOrNull(bias, 'bias'));
-}
 
 /** 2-D convolution; x `[B, in, H, W]`, weight `[out, in, kH, kW]`. */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null, stride: number, padding = 0): Tensor {
