@@ -40,3 +40,9 @@ export function withChecksum(member: Buffer): Buffer {
 function padded(bytes: Buffer): Buffer {
   return Buffer.concat([bytes, Buffer.alloc((BLOCK - (bytes.length % BLOCK)) % BLOCK)]);
 }
+
+/** A picture and its caption. */
+export const tarSample = (key: string, caption = `caption of ${key}`) => [
+  tarMember(`${key}.jpg`, `picture ${key}`),
+  tarMember(`${key}.txt`, caption),
+];
