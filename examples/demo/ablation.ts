@@ -1,94 +1,58 @@
 import path from 'node:path';
 import { type EmojiScenes, heldOutKinds } from '../emoji/dataset.ts';
-import type { Curve, Section } from '../report/section.ts';
-import type { DemoOptions } from './options.ts';
+import { ablationReport } from './ablation-report.ts';
+import { type AblationRun, type Look, type Variant, variantsOf } from './ablation-variants.ts';
+import type { Ablation, DemoOptions } from './options.ts';
+import { type Language, type Told, tell } from './questions.ts';
 import { writeReport } from './report.ts';
-import { rankingsOf, recallAt1, type Search, search } from './retrieval.ts';
+import { type Search, search } from './retrieval.ts';
 import { galleryOf } from './scenes.ts';
 import { recallLine } from './sections/retrieval.ts';
-import { disposeStage1, type TrainedStage1, trainStage1 } from './stage1.ts';
+import { toldLine } from './sections/stage2.ts';
+import { disposeStage1, trainStage1 } from './stage1.ts';
 import { demoStage1 } from './stage1-recipe.ts';
+import { trainStage2 } from './stage2.ts';
+import { demoStage2 } from './stage2-recipe.ts';
 
-/** One training of the first stage, with or without ITG, and what it can find. */
-interface Run {
-  readonly itg: boolean;
-  readonly curve: TrainedStage1['curve'];
-  readonly searches: readonly Search[];
-}
+/** How often the second stage is looked at. */
+const LOOKS = 6;
 
-const variants = [true, false] as const;
-const nameOf = (itg: boolean): string => (itg ? 'ITC + ITM + ITG' : 'ITC + ITM');
-
-/** The paper's ablation (§4.4, table 6): the first stage with and without image-grounded text generation, over several seeds. */
-export async function ablate(data: EmojiScenes, options: DemoOptions): Promise<void> {
-  const galleries = heldOutKinds.map((kind) => galleryOf(data, kind, options.pictures));
-  const runs: Run[] = [];
+/** One of the paper's ablations over several seeds. */
+export async function ablate(
+  data: EmojiScenes,
+  language: Language,
+  options: DemoOptions & { ablation: Ablation },
+): Promise<void> {
+  const runs: AblationRun[] = [];
   for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
-    for (const itg of variants) {
-      console.log(`seed ${seed}, ${nameOf(itg)}: ${options.steps} steps of ${options.batchSize} pairs`);
-      const directory = path.join(options.out, 'ablation', `${itg ? 'with' : 'without'}-itg-${seed}`);
-      const stage1 = await trainStage1(demoStage1(data.concepts, { ...options, seed, itg }), data, {
-        directory,
-        vision: options.vision,
-      });
-      const searches: Search[] = [];
-      for (const gallery of galleries) searches.push(await search(stage1, gallery));
-      for (const one of searches) console.log(recallLine(one));
-      runs.push({ itg, curve: stage1.curve, searches });
-      disposeStage1(stage1);
-    }
+    for (const variant of variantsOf[options.ablation]) runs.push(await run(variant, data, language, { ...options, seed }));
   }
-  await writeReport(options.out, 'ablation', {
-    title: 'The first stage with and without image-grounded text generation',
-    summary: `${options.seeds} seeds of ${options.steps} steps each; ${galleries[0]?.captions.length} held-out scenes of each kind.`,
-    sections: [table(runs), ...curves(runs)],
-  });
+  await writeReport(options.out, `ablation-${options.ablation}`, ablationReport(runs, options));
 }
 
-function table(runs: readonly Run[]): Section {
-  const rows = heldOutKinds.flatMap((kind, at) =>
-    variants.map((itg) => {
-      const searches = runs.filter((run) => run.itg === itg).map((run) => run.searches[at] as Search);
-      return [
-        `${kind}, ${nameOf(itg)}`,
-        ...[0, 1].flatMap((by) =>
-          (['imageToText', 'textToImage'] as const).map((way) =>
-            spread(searches.flatMap((one) => rankingsOf(one)[by]?.[1][way] ?? []).map(recallAt1)),
-          ),
-        ),
-      ];
-    }),
-  );
-  for (const row of rows) console.log(row.join('  '));
-  return {
-    kind: 'table',
-    title: 'R@1 in percent: the mean over seeds, and the least and greatest',
-    note: 'The paper finds that ITG improves retrieval (table 6). Whether a toy shows it is for these numbers to say: a difference within the range over seeds is none.',
-    head: ['', 'picture to text', 'text to picture', 're-ranked: picture to text', 'text to picture'],
-    rows,
+async function run(variant: Variant, data: EmojiScenes, language: Language, options: DemoOptions): Promise<AblationRun> {
+  const { seed, steps, stage2Steps, vision, out, pictures } = options;
+  console.log(`seed ${seed}, ${variant.name}`);
+  const directory = path.join(out, 'ablation', `${variant.name.replaceAll(' ', '-')}-${seed}`);
+  const galleries = heldOutKinds.map((kind) => galleryOf(data, kind, pictures));
+  const recipe = demoStage1(data.concepts, { ...options, steps, itg: variant.stage1 !== 'without ITG' });
+  const stage1 =
+    variant.stage1 === null ? null : await trainStage1(recipe, data, { directory: path.join(directory, 'stage1'), vision });
+  const searches: Search[] = [];
+  if (stage1 !== null) for (const gallery of galleries) searches.push(await search(stage1, gallery));
+  for (const one of searches) console.log(recallLine(one));
+  const looks: Look[] = [];
+  const look = async (step: number, model: string): Promise<void> => {
+    const told: Told[] = [];
+    for (const gallery of galleries) told.push(await tell(model, language, gallery, data.concepts));
+    looks.push({ step, told });
   };
-}
-
-function spread(values: readonly number[]): string {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  return `${mean.toFixed(1)} (${Math.min(...values).toFixed(1)}–${Math.max(...values).toFixed(1)})`;
-}
-
-/** The losses that both have, one curve a kind: means over the seeds. */
-function curves(runs: readonly Run[]): Section[] {
-  return ['itc', 'itm'].map((loss) => ({
-    kind: 'curves',
-    title: `${loss.toUpperCase()} loss`,
-    note: 'Means over the seeds, on training pairs.',
-    xName: 'step',
-    yName: 'loss',
-    curves: variants.map((itg): Curve => {
-      const all = runs.filter((run) => run.itg === itg).map((run) => run.curve);
-      const points = (all[0] ?? []).map(({ step }, i) => {
-        const values = all.map((curve) => curve[i]?.losses[loss] ?? Number.NaN);
-        return [step, values.reduce((sum, value) => sum + value, 0) / values.length] as const;
-      });
-      return { name: nameOf(itg), points };
-    }),
-  }));
+  const start = { stage1: stage1?.checkpoint ?? null, vision, languageModel: language.folder };
+  await trainStage2(demoStage2(recipe, language, { ...options, steps: stage2Steps }), data, start, {
+    directory: path.join(directory, 'stage2'),
+    look: { every: Math.ceil(stage2Steps / LOOKS), at: look },
+  });
+  for (const told of looks.at(-1)?.told ?? []) console.log(toldLine(told));
+  if (stage1 !== null) disposeStage1(stage1);
+  return { variant, curve: stage1?.curve ?? [], searches, looks };
 }

@@ -1,10 +1,15 @@
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { type LanguageKind, languageKinds } from '../language/tokenizer.ts';
 
 /** What `npm run demo` is told on the command line. */
 export interface DemoOptions {
-  /** Pictures of the caller's own to caption; without one the demo trains and reports. */
+  /** Pictures of the caller's own to caption, or to ask about; without one the demo trains and reports. */
   readonly images: readonly string[];
+  /** What to ask about them; null captions them. */
+  readonly ask: string | null;
+  /** The kind of the frozen language model. */
+  readonly llm: LanguageKind;
   /** Where models, logs and the report go. */
   readonly out: string;
   /** The paper's ablation that is to be run instead, with its seeds. */
@@ -13,6 +18,8 @@ export interface DemoOptions {
   readonly concepts: number;
   /** Steps of the first stage. */
   readonly steps: number;
+  /** Steps of the second stage. */
+  readonly stage2Steps: number;
   readonly batchSize: number;
   readonly rate: number;
   readonly weightDecay: number;
@@ -25,16 +32,19 @@ export interface DemoOptions {
   readonly validation: boolean;
 }
 
-export const ablations = ['no-itg'] as const;
+export const ablations = ['no-stage-1', 'no-itg'] as const;
 export type Ablation = (typeof ablations)[number];
 
 const USAGE = `usage: npm run demo -- [options]
   --image FILE       caption this picture (may be given several times); trains first where no model is saved
+  --ask QUESTION     ask this about the pictures instead, such as "what is in the picture?"
+  --llm KIND         the frozen language model: ${languageKinds.join(' or ')} (opt)
   --ablation NAME    run an ablation of the paper's instead: ${ablations.join(', ')}
   --seeds N          runs of each kind in an ablation (3)
   --out FOLDER       where models, logs and the report go (demo-output)
   --concepts N       how many of the 100 concepts (100)
   --steps N          steps of the first stage (1000; 500 in an ablation)
+  --stage2-steps N   steps of the second stage (600)
   --batch-size N     pairs a step (64)
   --rate X           highest learning rate (0.0015)
   --weight-decay X   of matrices (0.05)
@@ -50,11 +60,14 @@ export function readOptions(args: readonly string[], defaultVision: string): Dem
       args: [...args],
       options: {
         image: { type: 'string', multiple: true, default: [] },
+        ask: { type: 'string' },
+        llm: { type: 'string', default: 'opt' },
         ablation: { type: 'string' },
         seeds: { type: 'string', default: '3' },
         out: { type: 'string', default: 'demo-output' },
         concepts: { type: 'string', default: '100' },
         steps: { type: 'string' },
+        'stage2-steps': { type: 'string', default: '600' },
         'batch-size': { type: 'string', default: '64' },
         rate: { type: 'string', default: '0.0015' },
         'weight-decay': { type: 'string', default: '0.05' },
@@ -84,13 +97,22 @@ export function readOptions(args: readonly string[], defaultVision: string): Dem
     if (values.ablation !== undefined && ablation === null) {
       throw new RangeError(`--ablation: expected ${ablations.join(' or ')}, got ${JSON.stringify(values.ablation)}`);
     }
+    const llm = languageKinds.find((name) => name === values.llm);
+    if (llm === undefined) {
+      throw new RangeError(`--llm: expected ${languageKinds.join(' or ')}, got ${JSON.stringify(values.llm)}`);
+    }
+    if (values.ask !== undefined && values.image.length === 0)
+      throw new RangeError('--ask: expected a picture to ask about: --image');
     return {
       images: values.image,
+      ask: values.ask ?? null,
+      llm,
       out: values.out,
       ablation,
       seeds: whole('seeds', 1, 100),
       concepts: whole('concepts', 2, 100),
       steps: whole('steps', 1, 1_000_000),
+      stage2Steps: whole('stage2-steps', 1, 1_000_000),
       batchSize: whole('batch-size', 2, 4096),
       rate: number('rate', (value) => value > 0, 'a number above 0'),
       weightDecay: number('weight-decay', (value) => value >= 0, 'a number from 0'),

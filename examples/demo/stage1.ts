@@ -17,10 +17,10 @@ import {
   stage1Trainer,
   TensorBoardLog,
   Tokenizer,
-  type TrainingLog,
 } from 'blip2';
 import type { EmojiScenes } from '../emoji/dataset.ts';
 import { loadTower } from '../encoders/vision/weights.ts';
+import { CurveLog } from './curve.ts';
 import { captionedScenes } from './scenes.ts';
 import { makeQFormerTokenizer } from './words.ts';
 
@@ -98,16 +98,4 @@ export function loadStage1(directory: string, vision: string): Stage1 {
 export function disposeStage1({ model, encoder }: Stage1): void {
   model.dispose();
   encoder.dispose();
-}
-
-/** Remembers every step. */
-class CurveLog implements TrainingLog {
-  readonly records: StepRecord[] = [];
-  open(): void {}
-  step(record: StepRecord): void {
-    this.records.push(record);
-  }
-  evaluation(): void {}
-  message(): void {}
-  close(): void {}
 }

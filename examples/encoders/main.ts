@@ -2,13 +2,14 @@
 
 import path from 'node:path';
 import { Blip2Error } from 'blip2';
+import { languageLearner } from './language.ts';
 import { readOptions } from './options.ts';
 import { learnVision } from './vision/learn.ts';
 import { VISION_WEIGHTS } from './vision/weights.ts';
 
 const options = readOptions(process.argv.slice(2), path.dirname(VISION_WEIGHTS));
 
-const learn = { vision: learnVision };
+const learn = { vision: learnVision, opt: languageLearner('opt'), t5: languageLearner('t5') };
 
 try {
   for (const part of options.parts) await learn[part](options);

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 
 /** What can be trained. */
-export const parts = ['vision'] as const;
+export const parts = ['vision', 'opt', 't5'] as const;
 export type Part = (typeof parts)[number];
 
 /** What `npm run demo:encoders` is told on the command line. */
@@ -52,7 +52,7 @@ export function readOptions(args: readonly string[], defaultOut: string): Encode
       throw new RangeError(`--${name}: expected a whole number from ${least} to ${most}, got ${JSON.stringify(value)}`);
     };
     const unknown = positionals.find((part) => !parts.some((each) => each === part));
-    if (unknown !== undefined) throw new RangeError(`expected ${parts.join(' or ')}, got ${JSON.stringify(unknown)}`);
+    if (unknown !== undefined) throw new RangeError(`expected some of ${parts.join(', ')}, got ${JSON.stringify(unknown)}`);
     return {
       parts: positionals.length > 0 ? (positionals as Part[]) : parts,
       runs: values.runs,

@@ -61,7 +61,7 @@ function questionPieces(scene: Description, concepts: readonly Concept[], random
   const mark = pick(random, Object.values(answerMarks));
   // What the thing is comes first: the other questions may name it.
   const kinds = shuffled(random, questionKinds).slice(0, 1 + Math.floor(random() * 3));
-  if (random() < 0.4 && !kinds.includes('named')) kinds.unshift('named'); // to compare two words is learned last
+  if (random() < 0.4 && !kinds.includes('named')) kinds.push('named'); // to compare two words is learned last
   kinds.sort((a, b) => Number(b === 'what') - Number(a === 'what'));
   return kinds.flatMap((kind) => {
     const { question, answer } = ask(kind, scene, concepts, random);

@@ -6,7 +6,7 @@ import sharp from 'sharp';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const env = { ...process.env, OMP_NUM_THREADS: '1' };
-const tiny = ['--steps', '12', '--concepts', '3', '--pictures', '8', '--batch-size', '8'];
+const tiny = ['--steps', '12', '--stage2-steps', '6', '--concepts', '3', '--pictures', '8', '--batch-size', '8'];
 let out: string;
 
 /** Runs a compiled program of examples/ as `npm run demo` does. */
@@ -22,7 +22,7 @@ beforeAll(() => {
 });
 afterAll(() => fs.rmSync(out, { recursive: true }));
 
-test('a short demo trains, searches, captions and reports; then it captions a picture with what it saved', async () => {
+test('a short demo trains both stages and reports; then it captions a picture, and answers, with what it saved', async () => {
   const { status, stdout, stderr } = run('demo', ...tiny, '--out', out);
   expect({ status, stderr }).toEqual({ status: 0, stderr: expect.not.stringContaining('Error') });
   for (const kind of ['new combinations', 'unseen style']) {
@@ -31,10 +31,14 @@ test('a short demo trains, searches, captions and reports; then it captions a pi
     );
     expect(stdout).toMatch(new RegExp(`${kind}, the first stage's own captions: exact [\\d.]+ %`));
   }
+  expect(stdout).toMatch(/unseen style: captions [\d.]+ % exact; answers [\d.]+ % right \(what [\d.]+, .*\), blind [\d.]+ %/);
   expect(stderr).toMatch(/12\/12 \| loss [\d.]+ itc [\d.]+ itm [\d.]+ itg [\d.]+/);
+  expect(stderr).toMatch(/6\/6 \| loss [\d.]+ lm [\d.]+/);
   expect((await sharp(path.join(out, 'report.png')).metadata()).format).toBe('png');
-  expect(fs.readFileSync(path.join(out, 'report.html'), 'utf8')).toContain('12 steps of 8 pairs');
-  expect(fs.readdirSync(out).sort()).toEqual(['report.html', 'report.png', 'stage1']);
+  const page = fs.readFileSync(path.join(out, 'report.html'), 'utf8');
+  for (const text of ['12 steps of 8 pairs', '6 steps of 8 pictures', 'Zero-shot questions', 'Conversations'])
+    expect(page).toContain(text);
+  expect(fs.readdirSync(out).sort()).toEqual(['report.html', 'report.png', 'stage1', 'stage2-opt']);
 
   const picture = path.join(out, 'mine.png');
   await sharp({ create: { width: 100, height: 80, channels: 3, background: { r: 60, g: 110, b: 200 } } })
@@ -42,23 +46,45 @@ test('a short demo trains, searches, captions and reports; then it captions a pi
     .toFile(picture);
   const captioned = run('demo', '--out', out, '--image', picture);
   expect(captioned).toMatchObject({ status: 0, stdout: expect.stringMatching(/^.*mine\.png: .+\n$/) });
+  const asked = run('demo', '--out', out, '--image', picture, '--ask', 'what colour is the background?');
+  expect(asked).toMatchObject({ status: 0, stdout: expect.stringMatching(/^.*mine\.png: .*\n$/) });
   const noPicture = run('demo', '--out', out, '--image', path.join(out, 'report.html'));
   expect(noPicture).toMatchObject({ status: 1, stderr: expect.stringContaining('report.html') });
   expect(noPicture.stderr).not.toMatch(/^ {4}at /m);
 });
 
-test('the ablation trains with and without ITG for every seed, and says what it sees', () => {
+test('an ablation trains with and without for every seed, and says what it sees', () => {
   const folder = path.join(out, 'ablated');
-  const { status, stdout } = run('demo', ...tiny, '--ablation', 'no-itg', '--seeds', '2', '--out', folder);
+  const args = [...tiny, '--ablation', 'no-itg', '--seeds', '1', '--out', folder];
+  const { status, stdout } = run('demo', ...args);
   expect(status).toBe(0);
-  expect(fs.readdirSync(path.join(folder, 'ablation')).sort()).toEqual([
-    'with-itg-0',
-    'with-itg-1',
-    'without-itg-0',
-    'without-itg-1',
+  expect(fs.readdirSync(path.join(folder, 'ablation')).sort()).toEqual(['both-stages-0', 'without-ITG-0']);
+  expect(stdout).toMatch(/new combinations, without ITG {2}[\d.]+ \([\d.]+–[\d.]+\)/);
+  const page = fs.readFileSync(path.join(folder, 'ablation-no-itg.html'), 'utf8');
+  for (const text of ['unseen style, both stages', 'exact captions, new combinations', 'ITM loss of the first stage'])
+    expect(page).toContain(text);
+});
+
+test('an ablation without the first stage starts from random weights', () => {
+  const folder = path.join(out, 'second-alone');
+  const { status, stdout } = run('demo', ...tiny, '--ablation', 'no-stage-1', '--seeds', '1', '--out', folder);
+  expect(status).toBe(0);
+  expect(fs.readdirSync(path.join(folder, 'ablation/the-second-stage-alone-0'))).toEqual(['stage2']);
+  expect(stdout).toMatch(/unseen style, the second stage alone {2}[\d.]+ \([\d.]+–[\d.]+\)/);
+});
+
+test.each(['opt', 't5'])('a language model that learns for a moment is a folder with its figures (%s)', (kind) => {
+  const folder = path.join(out, 'language');
+  const { status } = run('encoders', kind, '--steps', '4', '--runs', path.join(folder, 'runs'), '--out', folder);
+  expect(status).toBe(0);
+  expect(fs.readdirSync(path.join(folder, kind)).sort()).toEqual([
+    'about.json',
+    'config.json',
+    'model.safetensors',
+    'tokenizer.json',
+    'tokenizer_config.json',
   ]);
-  expect(stdout).toMatch(/new combinations, ITC \+ ITM {2}[\d.]+ \([\d.]+–[\d.]+\)/);
-  expect(fs.readFileSync(path.join(folder, 'ablation.html'), 'utf8')).toContain('unseen style, ITC + ITM + ITG');
+  expect(fs.readdirSync(path.join(folder, 'runs'))).toEqual([]);
 });
 
 test('training of the vision tower that is killed goes on, and ends with the weights of one that was not', async () => {
@@ -95,10 +121,12 @@ test.each([
   ['demo', '--steps', '0', '--steps: expected a whole number from 1'],
   ['demo', '--rate', 'fast', '--rate: expected a number above 0, got "fast"'],
   ['demo', '--image', 'nowhere.png', '--image: there is no file nowhere.png'],
-  ['demo', '--ablation', 'no-luck', '--ablation: expected no-itg, got "no-luck"'],
+  ['demo', '--ablation', 'no-luck', '--ablation: expected no-stage-1 or no-itg, got "no-luck"'],
   ['demo', '--colour', 'red', "Unknown option '--colour'"],
   ['encoders', '--steps', 'many', '--steps: expected a whole number from 1'],
-  ['encoders', 'sound', '--validation', 'expected vision'],
+  ['demo', '--llm', 'gpt', '--llm: expected opt or t5, got "gpt"'],
+  ['demo', '--ask', 'why?', '--ask: expected a picture'],
+  ['encoders', 'sound', '--validation', 'expected some of vision, opt, t5'],
 ])('%s %s %s is refused with the usage', (program, name, value, message) => {
   const { status, stderr } = run(program, name, value);
   expect(status).toBe(2);

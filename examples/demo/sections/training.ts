@@ -1,10 +1,9 @@
+import type { StepRecord } from 'blip2';
 import type { Section } from '../../report/section.ts';
 import type { TrainedStage1 } from '../stage1.ts';
 
 /** What was trained and what was frozen, and the losses of the first stage. */
 export function stage1TrainingSections({ recipe, model, frozenParameters, curve, seconds }: TrainedStage1): Section[] {
-  const names = [...new Set(curve.flatMap(({ losses }) => Object.keys(losses)))].filter((name) => name !== 'loss');
-  const millions = (count: number): string => `${(count / 1e6).toFixed(2)} million`;
   return [
     {
       kind: 'table',
@@ -16,15 +15,20 @@ export function stage1TrainingSections({ recipe, model, frozenParameters, curve,
         ['Q-Former with its queries, words and heads', millions(model.parameterCount()), 'trained'],
       ],
     },
-    {
-      kind: 'curves',
-      title: 'Losses of the first stage',
-      xName: 'step',
-      yName: 'loss',
-      curves: names.map((name) => ({
-        name: name.toUpperCase(),
-        points: curve.map(({ step, losses }) => [step, losses[name] ?? Number.NaN] as const),
-      })),
-    },
+    lossCurves('Losses of the first stage', curve),
   ];
+}
+
+/** A curve for each loss of a run. */
+export function lossCurves(title: string, records: readonly StepRecord[]): Section {
+  const names = [...new Set(records.flatMap(({ losses }) => Object.keys(losses)))].filter((name) => name !== 'loss');
+  const curves = names.map((name) => ({
+    name: name.toUpperCase(),
+    points: records.map(({ step, losses }) => [step, losses[name] ?? Number.NaN] as const),
+  }));
+  return { kind: 'curves', title, xName: 'step', yName: 'loss', curves };
+}
+
+export function millions(count: number): string {
+  return `${(count / 1e6).toFixed(2)} million`;
 }

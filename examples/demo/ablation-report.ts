@@ -1,0 +1,119 @@
+import { heldOutKinds, type Kind } from '../emoji/dataset.ts';
+import type { Curve, Report, Section } from '../report/section.ts';
+import { type AblationRun, type Variant, variantsOf } from './ablation-variants.ts';
+import type { Ablation, DemoOptions } from './options.ts';
+import type { Told } from './questions.ts';
+import { rankingsOf, recallAt1, type Search } from './retrieval.ts';
+
+const WORDS: Readonly<Record<Ablation, { title: string; note: string }>> = {
+  'no-stage-1': {
+    title: 'Both stages, or the second one alone',
+    note: 'The paper (figure 5) finds that without the first stage zero-shot answers are far worse, and get worse with training where the language model is OPT.',
+  },
+  'no-itg': {
+    title: 'The first stage with and without image-grounded text generation',
+    note: 'The paper (table 6) finds that ITG improves retrieval.',
+  },
+};
+const TOY =
+  'This is a toy: a frozen tower that knows every concept by name, captions that say four facts, a language model of 150 words. Whether it shows what the paper saw is for these numbers to say; a difference within the range over seeds is none.';
+
+/** What an ablation has shown: tables over the seeds, and curves as in the paper's figure. */
+export function ablationReport(runs: readonly AblationRun[], options: DemoOptions & { ablation: Ablation }): Report {
+  const { ablation, seeds, steps, stage2Steps, pictures } = options;
+  const variants = variantsOf[ablation];
+  const { title, note } = WORDS[ablation];
+  return {
+    title,
+    summary: `${seeds} seeds; ${steps} steps of the first stage, ${stage2Steps} of the second; ${pictures} held-out scenes of each kind. ${note} ${TOY}`,
+    sections: [
+      saidTable(variants, runs),
+      ...saidCurves(variants, runs),
+      ...(ablation === 'no-itg' ? [foundTable(variants, runs), ...lossCurves(variants, runs)] : []),
+    ],
+  };
+}
+
+const measures = [
+  ['exact captions', ({ figures }: Told) => figures.exact],
+  ['right answers', ({ seeing }: Told) => seeing.all],
+] as const;
+
+function saidTable(variants: readonly Variant[], runs: readonly AblationRun[]): Section {
+  const rows = perKind(variants, (variant, at) => {
+    const last = runsOf(runs, variant).flatMap(({ looks }) => looks.at(-1)?.told[at] ?? []);
+    return measures.map(([, measure]) => spread(last.map(measure)));
+  });
+  return { ...MEANS, title: 'After the second stage, in percent', head: ['', ...measures.map(([name]) => name)], rows };
+}
+
+function foundTable(variants: readonly Variant[], runs: readonly AblationRun[]): Section {
+  const rows = perKind(variants, (variant, at) => {
+    const searches = runsOf(runs, variant).flatMap(({ searches }) => (searches[at] as Search) ?? []);
+    return [0, 1].flatMap((by) =>
+      (['imageToText', 'textToImage'] as const).map((way) =>
+        spread(searches.flatMap((one) => rankingsOf(one)[by]?.[1][way] ?? []).map(recallAt1)),
+      ),
+    );
+  });
+  const head = ['', 'picture to text', 'text to picture', 're-ranked: picture to text', 'text to picture'];
+  return { ...MEANS, title: 'R@1 of the first stage, in percent', head, rows };
+}
+
+const MEANS = { kind: 'table', note: 'The mean over seeds, and the least and greatest.' } as const;
+
+function perKind(variants: readonly Variant[], cells: (variant: Variant, at: number) => string[]): string[][] {
+  const rows = heldOutKinds.flatMap((kind, at) => variants.map((variant) => [`${kind}, ${variant.name}`, ...cells(variant, at)]));
+  for (const row of rows) console.log(row.join('  '));
+  return rows;
+}
+
+/** Captions and answers over the steps of the second stage: means over the seeds. */
+function saidCurves(variants: readonly Variant[], runs: readonly AblationRun[]): Section[] {
+  return heldOutKinds.flatMap((kind: Kind, at) =>
+    measures.map(
+      ([name, measure]): Section => ({
+        kind: 'curves',
+        title: `${name}, ${kind}`,
+        xName: 'step of the second stage',
+        yName: 'percent',
+        curves: variants.map(({ name: variant }, i): Curve => {
+          const all = runsOf(runs, variants[i] as Variant).map(({ looks }) => looks);
+          const points = (all[0] ?? []).map(({ step }, j) => {
+            return [step, mean(all.map((looks) => measure(looks[j]?.told[at] as Told)))] as const;
+          });
+          return { name: variant, points };
+        }),
+      }),
+    ),
+  );
+}
+
+/** The losses that both first stages have: means over the seeds, on training pairs. */
+function lossCurves(variants: readonly Variant[], runs: readonly AblationRun[]): Section[] {
+  return ['itc', 'itm'].map((loss) => ({
+    kind: 'curves',
+    title: `${loss.toUpperCase()} loss of the first stage`,
+    xName: 'step',
+    yName: 'loss',
+    curves: variants.map((variant): Curve => {
+      const all = runsOf(runs, variant).map(({ curve }) => curve);
+      const points = (all[0] ?? []).map(({ step }, i) => {
+        return [step, mean(all.map((curve) => curve[i]?.losses[loss] ?? Number.NaN))] as const;
+      });
+      return { name: variant.name, points };
+    }),
+  }));
+}
+
+function runsOf(runs: readonly AblationRun[], variant: Variant): readonly AblationRun[] {
+  return runs.filter((run) => run.variant === variant);
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function spread(values: readonly number[]): string {
+  return `${mean(values).toFixed(1)} (${Math.min(...values).toFixed(1)}–${Math.max(...values).toFixed(1)})`;
+}
