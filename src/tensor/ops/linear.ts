@@ -25,7 +25,7 @@ const oneDnn =
     : null;
 
 /** M·N·K from which the product outweighs the copies. */
-const LARGE = 2 ** 20;
+const LARGE = 2 ** 21;
 
 /** Without gradients: kept for backward, the copies would cost memory. */
 function suitsOneDnn(x: Tensor, weight: Tensor, bias: Tensor | null): boolean {
