@@ -1,23 +1,8 @@
 import type { Command } from 'commander';
-import type { ModelOptions } from '../pipeline/index.ts';
 import type { Device } from '../tensor/index.ts';
 import { print, UsageError, untilSignal } from './exit.ts';
-import { addFields, parseValue, settingsOf } from './flags.ts';
-
-const WORDS: Readonly<Record<string, string>> = {
-  device: 'cpu, cuda, cuda:1, …',
-  dtype: 'float32, bfloat16, float16, or auto: as the folder says',
-  threads: "threads of an operator; libtorch's choice unless told",
-  batchSize: 'pictures at a time',
-  numBeams: 'beams; 5, with a run of stage 1 3, unless told',
-  maxNewTokens: 'tokens at most; 30 unless told',
-  doSample: 'draw tokens instead of taking the most likely ones',
-  temperature: 'of the drawing',
-  topK: 'draw from so many tokens',
-  topP: 'draw from the most likely tokens with so much probability',
-  seed: 'of the drawing',
-};
-const FIELDS = Object.keys(WORDS).map((name) => ({ name, value: null }));
+import { parseValue } from './flags.ts';
+import { addWritingFields, type WritingSettings, withBlip2, writingSettings } from './writing.ts';
 
 /** `blip2 caption …` */
 export function addCaption(program: Command): void {
@@ -32,12 +17,14 @@ export function addCaption(program: Command): void {
     .addHelpText(
       'after',
       `
+Unless told, 5 beams and at most 30 tokens; with a run of stage 1, 3 beams and 10 to 30 tokens.
+
 Examples:
   blip2 caption beach.jpg --model blip2-opt-2.7b --dtype bfloat16
   blip2 caption --model run *.jpg --json > captions.jsonl`,
     )
     .action(caption);
-  addFields(command, FIELDS, 'Settings:', WORDS);
+  addWritingFields(command);
 }
 
 interface CaptionFlags extends Readonly<Record<string, unknown>> {
@@ -50,16 +37,16 @@ interface CaptionFlags extends Readonly<Record<string, unknown>> {
 async function caption(pictures: readonly string[], flags: CaptionFlags): Promise<void> {
   const { model, prompt, checkpoint, json = false, ...rest } = flags;
   const { modelKind } = await import('../recipes/index.ts');
-  const options = settingsOf(rest);
+  const settings = writingSettings(rest);
   const isRun = modelKind(model, ['stage1', 'Blip2ForConditionalGeneration']) === 'stage1';
   if (isRun && prompt !== undefined)
     throw new UsageError('--prompt is for models with a language model, and this is a run of stage 1');
   if (!isRun && checkpoint !== undefined) throw new UsageError('--checkpoint is for runs, and this is a folder of Hugging Face');
-  const captions = await untilSignal((signal) =>
-    isRun
-      ? byStage1(model, pictures, checkpoint, { ...options, signal })
-      : byBlip2(model, pictures, prompt, { ...options, signal }),
-  );
+  const captions = await untilSignal((signal) => {
+    if (isRun) return byStage1(model, pictures, checkpoint, settings, signal);
+    const options = { ...settings.writing, signal, ...(prompt === undefined ? {} : { prompt }) };
+    return withBlip2(model, settings.where, (blip2) => blip2.caption(pictures, options));
+  });
   for (const [i, text] of captions.entries()) {
     const image = pictures[i];
     if (json) print(JSON.stringify({ image, caption: text }));
@@ -67,40 +54,21 @@ async function caption(pictures: readonly string[], flags: CaptionFlags): Promis
   }
 }
 
-type Options = Readonly<Record<string, unknown>> & { readonly signal: AbortSignal };
-
-async function byBlip2(
-  folder: string,
-  pictures: readonly string[],
-  prompt: string | undefined,
-  options: Options,
-): Promise<string[]> {
-  const { Blip2 } = await import('../pipeline/index.ts');
-  const { device, dtype, threads, ...rest } = options;
-  const blip2 = await Blip2.fromPretrained(folder, { device, dtype, threads } as ModelOptions);
-  try {
-    return await blip2.caption(pictures, prompt === undefined ? rest : { ...rest, prompt });
-  } finally {
-    await blip2.close();
-  }
-}
-
 async function byStage1(
   folder: string,
   pictures: readonly string[],
   checkpoint: string | undefined,
-  options: Options,
+  { where, writing }: WritingSettings,
+  signal: AbortSignal,
 ): Promise<string[]> {
   const { openStage1 } = await import('../recipes/index.ts');
   const { setThreads } = await import('../tensor/index.ts');
-  const { device, dtype: _, threads, ...rest } = options;
-  if (threads !== undefined) setThreads(threads as number);
-  const stage1 = openStage1(folder, {
-    ...(device === undefined ? {} : { device: device as Device }),
-    ...(checkpoint === undefined ? {} : { checkpoint: parseValue(checkpoint) as string }),
-  });
+  const { device = 'cpu' as Device, threads } = where;
+  if (threads !== undefined) setThreads(threads);
+  const which = checkpoint === undefined ? 'last' : (parseValue(checkpoint) as string | number);
+  const stage1 = openStage1(folder, { device, checkpoint: which });
   try {
-    return await stage1.caption(pictures, rest);
+    return await stage1.caption(pictures, { ...writing, signal });
   } finally {
     stage1.dispose();
   }

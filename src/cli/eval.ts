@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
 import type { RetrievalSettings } from '../recipes/index.ts';
 import type { RetrievalProgress } from '../tasks/index.ts';
-import { note, print, untilSignal } from './exit.ts';
+import { note, print, UsageError, untilSignal } from './exit.ts';
 import { addFields, settingsOf } from './flags.ts';
 import { DATA_HELP } from './help.ts';
 import { Progress } from './progress.ts';
+import { addWritingFields, withBlip2, writingSettings } from './writing.ts';
 
 const WORDS: Readonly<Record<string, string>> = {
   checkpoint: 'of a run: last, best or a step',
@@ -31,19 +32,23 @@ export function addEval(program: Command): void {
     .addHelpText(
       'after',
       `${DATA_HELP}
-Of Karpathy's split, test is taken unless split=… says otherwise.
+${TEST_SPLIT}
 
 Examples:
   blip2 eval retrieval --model run --data dataset_coco.json --images coco
   blip2 eval retrieval --model blip2-itm-vit-g --data pictures --dtype bfloat16 --json`,
-    );
+    )
+    .action(evalRetrieval);
   command.hook('preSubcommand', async (_, subcommand) => {
     if (subcommand !== retrieval) return;
-    const { fieldsOf, RETRIEVAL_DEFAULTS } = await import('../recipes/index.ts');
-    addFields(subcommand, fieldsOf(RETRIEVAL_DEFAULTS), 'Settings:', WORDS);
+    const { fieldsOf, retrievalDefaults } = await import('../recipes/index.ts');
+    addFields(subcommand, fieldsOf(retrievalDefaults()), 'Settings:', WORDS);
   });
-  retrieval.action(evalRetrieval);
+  addEvalCaption(command);
+  addEvalVqa(command);
 }
+
+const TEST_SPLIT = "Of Karpathy's split, test is taken unless split=… says otherwise.";
 
 async function evalRetrieval({ json = false, ...flags }: Readonly<Record<string, unknown>>): Promise<void> {
   const { measureRetrieval } = await import('../recipes/index.ts');
@@ -61,7 +66,7 @@ async function evalRetrieval({ json = false, ...flags }: Readonly<Record<string,
     return;
   }
   note(`${pictures} pictures, ${texts.length} captions`);
-  print(table(metrics));
+  print(recallTable(metrics));
 }
 
 const UNITS: Readonly<Record<RetrievalProgress['phase'], string>> = {
@@ -92,20 +97,152 @@ class PhaseProgress {
 }
 
 /** Recall as papers print it. */
-function table(metrics: Readonly<Record<string, number>>): string {
+function recallTable(metrics: Readonly<Record<string, number>>): string {
   const ks = [...new Set(Object.keys(metrics).flatMap((name) => /Recall(\d+)$/.exec(name)?.[1] ?? []))];
-  const row = (label: string, prefix: string): string[] => {
-    const cells = ks.map((k) => metrics[`${prefix}Recall${k}`]);
-    return cells.includes(undefined)
-      ? []
-      : [label.padEnd(34) + cells.map((value) => (value as number).toFixed(1).padStart(8)).join('')];
+  const row = (label: string, prefix: string): string => {
+    const cells = ks.map((k) => (metrics[`${prefix}Recall${k}`] as number).toFixed(1).padStart(8));
+    return label.padEnd(34) + cells.join('');
   };
   const reranked = 'contrastImageToTextRecall1' in metrics;
   return [
     ''.padEnd(34) + ks.map((k) => `R@${k}`.padStart(8)).join(''),
-    ...row('text by picture', 'imageToText'),
-    ...row('picture by text', 'textToImage'),
-    ...(reranked ? row('text by picture, contrast alone', 'contrastImageToText') : []),
-    ...(reranked ? row('picture by text, contrast alone', 'contrastTextToImage') : []),
+    row('text by picture', 'imageToText'),
+    row('picture by text', 'textToImage'),
+    ...(reranked ? [row('text by picture, contrast alone', 'contrastImageToText')] : []),
+    ...(reranked ? [row('picture by text, contrast alone', 'contrastTextToImage')] : []),
   ].join('\n');
+}
+
+function addEvalCaption(parent: Command): void {
+  const command = parent
+    .command('caption')
+    .description('caption a data set, and score the captions: BLEU, ROUGE-L, CIDEr-D')
+    .usage('--model <folder> --data <source...>')
+    .requiredOption('--model <folder>', "Hugging Face's Blip2ForConditionalGeneration")
+    .requiredOption('--data <source...>', 'pictures with captions, see below')
+    .option('--images <folder>', 'where the pictures are that files name; beside the file unless told')
+    .option('--prompt <text>', 'what each caption goes on from ("a photo of")')
+    .option('--output <file>', "the captions, as COCO's evaluation reads them")
+    .option('--json', 'the figures as JSON')
+    .addHelpText(
+      'after',
+      `${DATA_HELP}
+${TEST_SPLIT}
+Unless told, 5 beams and 8 to 30 tokens, as the authors evaluate on COCO.
+
+Example:
+  blip2 eval caption --model blip2-opt-2.7b --data dataset_coco.json --images coco --output results.json`,
+    )
+    .action(evalCaption);
+  addWritingFields(command);
+}
+
+interface EvalFlags extends Readonly<Record<string, unknown>> {
+  readonly model: string;
+  readonly images?: string;
+  readonly json?: boolean;
+}
+
+async function evalCaption(
+  flags: EvalFlags & { readonly data: readonly string[]; readonly prompt?: string; readonly output?: string },
+) {
+  const { model, data, images, prompt, output, json = false, ...rest } = flags;
+  const { openDataset } = await import('../data/index.ts');
+  const { evaluateCaptions } = await import('../tasks/index.ts');
+  const { where, writing } = writingSettings(rest);
+  const pictures = await openDataset(data, { grouped: true, splits: ['test'], ...(images === undefined ? {} : { images }) });
+  const given = { ...writing, ...(prompt === undefined ? {} : { prompt }), ...(output === undefined ? {} : { output }) };
+  const { results, metrics } = await shown('pictures', (signal, onProgress) =>
+    withBlip2(model, where, (blip2) => evaluateCaptions(blip2, pictures, { ...given, signal, onProgress })),
+  );
+  tell(json, { pictures: results.length, metrics }, `${results.length} pictures`, metrics ?? {});
+}
+
+function addEvalVqa(parent: Command): void {
+  const command = parent
+    .command('vqa')
+    .description('ask the questions of VQAv2, OK-VQA, GQA or A-OKVQA, and score the answers')
+    .usage('--model <folder> --questions <file>')
+    .requiredOption('--model <folder>', "Hugging Face's Blip2ForConditionalGeneration")
+    .requiredOption('--questions <file>', 'as their authors publish them; the format is found')
+    .option('--annotations <file>', "VQAv2's and OK-VQA's answers")
+    .option('--images <folder>', 'where the pictures are; beside the questions unless told')
+    .option('--image-name <text>', "a picture's name, with {} for its id; as the authors have it unless told")
+    .option('--template <text>', "how it is asked, with {} for the question; the paper's prompt unless told")
+    .option('--answers <answer...>', 'answers to choose from, by their probability')
+    .option('--output <file>', 'the answers, in the format of the authors')
+    .option('--json', 'the figures as JSON')
+    .addHelpText(
+      'after',
+      `
+Example:
+  blip2 eval vqa --model blip2-flan-t5-xl --questions v2_OpenEnded_mscoco_val2014_questions.json \\
+    --annotations v2_mscoco_val2014_annotations.json --images val2014 --output answers.json`,
+    )
+    .action(evalVqa);
+  addWritingFields(command);
+}
+
+interface EvalVqaFlags extends EvalFlags {
+  readonly questions: string;
+  readonly annotations?: string;
+  readonly imageName?: string;
+  readonly template?: string;
+  readonly answers?: readonly string[];
+  readonly output?: string;
+}
+
+async function evalVqa(flags: EvalVqaFlags): Promise<void> {
+  const { model, questions, annotations, images, imageName, template, answers, output, json = false, ...rest } = flags;
+  const { openQuestions } = await import('../data/index.ts');
+  const { evaluateVqa } = await import('../tasks/index.ts');
+  const { where, writing } = writingSettings(rest);
+  if (answers !== undefined && Object.keys(writing).some((name) => name !== 'batchSize')) {
+    throw new UsageError('with --answers nothing is written, so that flags of writing have no effect');
+  }
+  const set = openQuestions(questions, { annotations, images, imageName });
+  const { answers: given, metrics } = await shown('questions', (signal, onProgress) =>
+    withBlip2(model, where, (blip2) => evaluateVqa(blip2, set, { ...writing, template, answers, output, signal, onProgress })),
+  );
+  const { accuracy, ...by } = metrics ?? {};
+  const kinds = Object.fromEntries(Object.values(by).flatMap((group) => Object.entries(group)));
+  tell(
+    json,
+    { questions: given.length, metrics },
+    `${given.length} questions`,
+    accuracy === undefined ? {} : { accuracy, ...kinds },
+  );
+}
+
+/** Runs an evaluation with its progress shown, until a signal comes. */
+async function shown<T>(
+  unit: string,
+  body: (signal: AbortSignal, onProgress: (progress: { done: number; total: number }) => void) => Promise<T>,
+): Promise<T> {
+  const progress = new Progress(unit, unit);
+  let total: number | undefined;
+  try {
+    return await untilSignal((signal) =>
+      body(signal, (now) => {
+        if (total === undefined) progress.start(now.total);
+        total = now.total;
+        progress.update(now.done);
+      }),
+    );
+  } finally {
+    progress.stop();
+  }
+}
+
+/** The figures, for a program or a person. */
+function tell(json: boolean, result: object, title: string, figures: object): void {
+  if (json) {
+    print(JSON.stringify(result));
+    return;
+  }
+  note(title);
+  for (const [name, value] of Object.entries(figures))
+    print(
+      `${name.padEnd(20)} ${(value as number).toFixed(name.startsWith('bleu') || name === 'rougeL' || name === 'ciderD' ? 4 : 2)}`,
+    );
 }

@@ -4,9 +4,12 @@ import path from 'node:path';
 import { Command } from 'commander';
 import { packageRoot } from '../native/locate.ts';
 import { addCaption } from './caption.ts';
+import { addChat } from './chat.ts';
 import { addEval } from './eval.ts';
 import { exitCodes, print, reported } from './exit.ts';
+import { addExport } from './export.ts';
 import { addTrain } from './train.ts';
+import { addVqa } from './vqa.ts';
 
 const { version } = JSON.parse(readFileSync(path.join(packageRoot, 'package.json'), 'utf8')) as { version: string };
 
@@ -15,12 +18,16 @@ const program = new Command('blip2')
   .version(version)
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, 'blip2:')) })
+  .configureHelp({ subcommandTerm: (command) => command.name() })
   .showHelpAfterError('(--help says more)')
   .addHelpText('after', '\nExit status: 0 done, 1 failed, 2 wrong call, 130 and 143 ended by SIGINT and SIGTERM.');
 
 addTrain(program);
+addExport(program);
 addEval(program);
 addCaption(program);
+addVqa(program);
+addChat(program);
 
 program
   .command('setup')

@@ -24,8 +24,7 @@ export interface RetrievalSettings extends Pick<RunSettings, 'images' | 'device'
   readonly topK: number;
 }
 
-/** What {@link measureRetrieval} takes where it is told nothing else. */
-export const RETRIEVAL_DEFAULTS: Omit<RetrievalSettings, 'model' | 'data'> = {
+const DEFAULTS: Omit<RetrievalSettings, 'model' | 'data'> = {
   checkpoint: 'last',
   images: null,
   device: 'cpu',
@@ -36,6 +35,11 @@ export const RETRIEVAL_DEFAULTS: Omit<RetrievalSettings, 'model' | 'data'> = {
   batchSize: 32,
   topK: 128,
 };
+
+/** What {@link measureRetrieval} takes where it is told nothing else. */
+export function retrievalDefaults(): object {
+  return DEFAULTS;
+}
 
 const { data, images, device, threads, workers, maxBroken } = RUN_RULES;
 const RULES = {
@@ -68,7 +72,7 @@ export async function measureRetrieval(
   given: Pick<RetrievalSettings, 'model' | 'data'> & Partial<RetrievalSettings>,
   options: { signal?: AbortSignal; onProgress?: (progress: RetrievalProgress) => void } = {},
 ): Promise<RetrievalResult> {
-  const settings = overridden<RetrievalSettings>(RETRIEVAL_DEFAULTS as RetrievalSettings, given, RULES, 'run');
+  const settings = overridden<RetrievalSettings>(DEFAULTS as RetrievalSettings, given, RULES, 'run');
   for (const name of ['model', 'data'] as const) {
     if (settings[name] === undefined)
       throw new ArgumentError(`run.${name}`, name === 'model' ? 'a folder' : 'pictures with captions', 'none');

@@ -23,16 +23,25 @@ export interface SavedRun {
  * @throws FileError for what is no run of this stage; ArgumentError for a checkpoint that is not there
  */
 export function findRun(place: string, stage: string, which: string | number = 'last'): SavedRun {
-  const isCheckpoint = fs.existsSync(path.join(place, 'state.json'));
-  const folder = isCheckpoint ? path.dirname(path.dirname(path.resolve(place))) : path.resolve(place);
+  const folder = runFolder(place);
   const settings = readRun(folder, stage);
   if (settings === undefined)
     throw new FileError(place, 'expected the folder of a run (with run.json), or of one of its checkpoints');
-  if (isCheckpoint) return { folder, checkpoint: path.resolve(place), settings };
+  if (isCheckpoint(place)) return { folder, checkpoint: path.resolve(place), settings };
   const checkpoints = new CheckpointFolder(path.join(folder, 'checkpoints'));
   const last = checkpoints.latest();
   if (last === null) throw new FileError(folder, 'has no checkpoint yet');
   return { folder, checkpoint: chosen(checkpoints, last, which), settings };
+}
+
+/** Whether a folder is that of a checkpoint. */
+export function isCheckpoint(place: string): boolean {
+  return fs.existsSync(path.join(place, 'state.json'));
+}
+
+/** The folder of the run that a place is, or is a checkpoint of. */
+export function runFolder(place: string): string {
+  return isCheckpoint(place) ? path.dirname(path.dirname(path.resolve(place))) : path.resolve(place);
 }
 
 function chosen(checkpoints: CheckpointFolder, last: string, which: string | number): string {
@@ -53,14 +62,12 @@ const KINDS: readonly ModelKind[] = ['stage1', 'stage2', 'Blip2ForConditionalGen
  * @throws FileError where it is nothing that is known, or none of those that are wanted
  */
 export function modelKind(place: string, wanted: readonly ModelKind[]): ModelKind {
-  const run = fs.existsSync(path.join(place, 'state.json')) ? path.dirname(path.dirname(path.resolve(place))) : place;
-  const names = stageOf(run) ?? architectures(place);
+  const names = stageOf(runFolder(place)) ?? architectures(place);
   const kind = KINDS.find((name) => [names].flat().includes(name));
   if (kind !== undefined && wanted.includes(kind)) return kind;
-  throw new FileError(
-    place,
-    `expected ${wanted.map(described).join(' or ')} but there is ${kind === undefined ? 'none' : described(kind)}`,
-  );
+  const found = kind === undefined ? 'none' : described(kind);
+  const remedy = kind === 'stage2' ? "; blip2 export makes a folder of Hugging Face's of it" : '';
+  throw new FileError(place, `expected ${wanted.map(described).join(' or ')} but there is ${found}${remedy}`);
 }
 
 function described(kind: ModelKind): string {

@@ -59,6 +59,9 @@ export function openStage1(folder: string, options: OpenRunOptions = {}): Traine
   const { size, imageMean, imageStd } = transform;
   const processor = new ImageProcessor({ size: { height: size, width: size }, imageMean, imageStd });
   model.eval();
+  const { maxPositionEmbeddings } = recipe.model.qformerConfig;
+  // The usual 30 tokens are more than a small model may have room for.
+  const room = maxPositionEmbeddings < 30 ? { maxLength: maxPositionEmbeddings } : {};
   return {
     recipe,
     model,
@@ -71,7 +74,7 @@ export function openStage1(folder: string, options: OpenRunOptions = {}): Traine
         const part = images.slice(i, i + batchSize);
         using pixelValues = await processor.preprocess(part, { applyOrientation: transform.applyOrientation });
         using imageFeatures = encoder.encode(pixelValues);
-        const { sequences } = await model.generate({ imageFeatures }, generation);
+        const { sequences } = await model.generate({ imageFeatures }, { ...room, ...generation });
         // Each begins with [DEC], which the tokenizer does not know.
         const rows = scope(() => sequences.toArray() as number[][]);
         sequences.dispose();

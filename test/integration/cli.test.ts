@@ -1,7 +1,6 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { generativeCheckpoint, retrievalCheckpoint } from '../support/checkpoints.ts';
 import { blip2, start } from '../support/cli.ts';
 
@@ -33,6 +32,17 @@ describe('help', () => {
     [
       ['eval', 'retrieval'],
       ['--model <folder>', '--top-k <value>', '(128)', 'Examples:'],
+    ],
+    [
+      ['train', 'stage2'],
+      ['--from <run>', '--language-model <folder>', '(1920)', '--language-model-dtype <value>', 'Examples:'],
+    ],
+    [['export'], ['<run>', '--to <folder>', 'Examples:']],
+    [['vqa'], ['<question...>', '--answers <answer...>', 'Examples:']],
+    [['chat'], ['Ctrl-C', 'Examples:']],
+    [
+      ['eval', 'vqa'],
+      ['--annotations <file>', 'Example:'],
     ],
     [['caption'], ['<picture...>', '--model <folder>', '--prompt <text>', '--num-beams <value>', 'Examples:']],
   ])('of %j', async (command, words) => {
@@ -180,40 +190,110 @@ test("retrieval with Hugging Face's folder", async () => {
   }
 });
 
-/** Waits until a process has a handler of its own for SIGINT: until then the signal would end it without a word. */
-async function listens(pid: number): Promise<void> {
-  const caught = (): bigint =>
-    BigInt(`0x${/^SigCgt:\s*(\w+)$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '0'}`);
-  while ((caught() & 2n) === 0n) await sleep(20);
-}
+describe('a model that writes', () => {
+  let model: string;
+  const few = ['--max-new-tokens', '4', '--threads', '1'];
+  beforeAll(() => {
+    model = generativeCheckpoint();
+  });
+  afterAll(() => fs.rmSync(model, { recursive: true }));
 
-const onLinux = process.platform === 'linux' ? test : test.skip;
+  test('answers questions, and chooses among answers', async () => {
+    const [first, second] = ['what is it?', 'what colour is it?'];
+    const free = await blip2(['vqa', photo, first as string, second as string, '--model', model, ...few, '--json']);
+    expect([free.code, free.err]).toEqual([0, '']);
+    const lines = free.out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, string>);
+    expect(lines.map(({ image, question }) => [image, question])).toEqual([
+      [photo, first],
+      [photo, second],
+    ]);
+    const alone = await blip2(['vqa', photo, second as string, '--model', model, ...few]);
+    expect(alone.out).toBe(`${lines[1]?.answer}\n`);
+    const chosen = await blip2([
+      'vqa',
+      photo,
+      first as string,
+      '--model',
+      model,
+      '--threads',
+      '1',
+      '--answers',
+      'a rocket',
+      'a cat',
+    ]);
+    expect(chosen.err).toBe('');
+    const shares = [...chosen.out.matchAll(/^ *([\d.]+) % {2}(a rocket|a cat)$/gm)].map(([, share]) => Number(share));
+    expect(shares).toHaveLength(2);
+    expect((shares[0] as number) + (shares[1] as number)).toBeCloseTo(100, 0);
+  });
 
-onLinux(
-  'a signal ends a command as shells expect it',
-  async () => {
-    const model = generativeCheckpoint();
-    try {
-      const many = Array<string>(400).fill(photo);
-      const running = start([
-        'caption',
-        ...many,
-        '--model',
-        model,
-        '--max-new-tokens',
-        '60',
-        '--batch-size',
-        '1',
-        '--threads',
-        '1',
-      ]);
-      await listens(running.child.pid as number);
-      running.child.kill('SIGINT');
-      const { code, out, err } = await running.ended;
-      expect([code, out, err]).toEqual([130, '', 'blip2: ended by SIGINT\n']);
-    } finally {
-      fs.rmSync(model, { recursive: true });
-    }
-  },
-  120_000,
-);
+  test('talks: a question a line', async () => {
+    const talk = start(['chat', photo, '--model', model, ...few, '--json']);
+    talk.child.stdin?.end('what is it?\n\nand why?\n');
+    const { code, out, err } = await talk.ended;
+    expect([code, err]).toEqual([0, '']);
+    const turns = out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, string>);
+    expect(turns.map(({ question }) => question)).toEqual(['what is it?', 'and why?']);
+    const plain = start(['chat', photo, '--model', model, ...few]);
+    plain.child.stdin?.end('what is it?');
+    expect((await plain.ended).out).toBe(`${turns[0]?.answer}\n`);
+  });
+
+  test('is measured on captions and on questions', async () => {
+    const photos = path.dirname(photo);
+    const lines = ['rocket.jpg', 'coffee.png'].map((image, i) => JSON.stringify({ image, image_id: i, caption: 'a photo' }));
+    fs.writeFileSync(path.join(folder, 'two.jsonl'), lines.join('\n'));
+    const output = path.join(folder, 'captions.json');
+    const flags = ['--data', path.join(folder, 'two.jsonl'), '--images', photos, '--min-new-tokens', '0', '--output', output];
+    const captions = await blip2(['eval', 'caption', '--model', model, ...few, ...flags, '--json']);
+    expect([captions.code, captions.code === 0 ? '' : captions.err]).toEqual([0, '']);
+    const { pictures, metrics } = JSON.parse(captions.out) as { pictures: number; metrics: Record<string, number> };
+    expect([pictures, Object.keys(metrics)]).toEqual([2, ['bleu1', 'bleu2', 'bleu3', 'bleu4', 'rougeL', 'ciderD']]);
+    expect(JSON.parse(fs.readFileSync(output, 'utf8'))).toMatchObject([{ image_id: 0 }, { image_id: 1 }]);
+
+    const questions = { data_subtype: 'val2014', questions: [{ question_id: 1, image_id: 5, question: 'What is it?' }] };
+    const answers = Array.from({ length: 10 }, () => ({ answer: 'rocket' }));
+    const annotations = { annotations: [{ question_id: 1, image_id: 5, question_type: 'what', answer_type: 'other', answers }] };
+    fs.writeFileSync(path.join(folder, 'questions.json'), JSON.stringify(questions));
+    fs.writeFileSync(path.join(folder, 'annotations.json'), JSON.stringify(annotations));
+    fs.copyFileSync(photo, path.join(folder, 'COCO_val2014_000000000005.jpg'));
+    const files = ['--questions', path.join(folder, 'questions.json'), '--annotations', path.join(folder, 'annotations.json')];
+    const asked = await blip2(['eval', 'vqa', '--model', model, '--threads', '1', ...files, '--answers', 'rocket']);
+    expect([asked.code, asked.code === 0 ? '' : asked.err]).toEqual([0, '']);
+    expect(asked.out).toMatch(/^accuracy +100\.00\nother +100\.00\nwhat +100\.00\n$/);
+    const wrong = await blip2(['eval', 'vqa', '--model', model, ...files, '--answers', 'rocket', '--num-beams', '2']);
+    expect([wrong.code, wrong.err]).toEqual([
+      2,
+      'blip2: with --answers nothing is written, so that flags of writing have no effect\n',
+    ]);
+  });
+});
+
+test('a signal ends a command as shells expect it, and leaves no half of a result', async () => {
+  const model = generativeCheckpoint();
+  try {
+    const data = path.join(folder, 'many.jsonl');
+    const line = (i: number): string => JSON.stringify({ image: 'rocket.jpg', image_id: i, caption: 'a rocket' });
+    fs.writeFileSync(data, Array.from({ length: 5000 }, (_, i) => line(i)).join('\n'));
+    const output = path.join(folder, 'never.json');
+    const args = ['eval', 'caption', '--model', model, '--data', data, '--images', path.dirname(photo), '--output', output];
+    const running = start([...args, '--batch-size', '1', '--threads', '1']);
+    let err = '';
+    running.child.stderr?.on('data', (chunk) => {
+      err += chunk;
+      // Once: a second signal would end it at once.
+      if (!running.child.killed && /pictures: \d+ of 5000/.test(err)) running.child.kill('SIGINT');
+    });
+    const { code, out } = await running.ended;
+    expect([code, out, err]).toEqual([130, '', expect.stringMatching(/\nblip2: ended by SIGINT\n$/)]);
+    expect(fs.existsSync(output)).toBe(false);
+  } finally {
+    fs.rmSync(model, { recursive: true });
+  }
+}, 600_000);

@@ -1,7 +1,17 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import sharp from 'sharp';
-import { building, Generator, parseVisionConfig, saveSafetensors, VisionModel } from '../../src/index.ts';
+import {
+  building,
+  Generator,
+  OptForCausalLM,
+  optConfigToJson,
+  parseOptConfig,
+  parseVisionConfig,
+  saveSafetensors,
+  Tokenizer,
+  VisionModel,
+} from '../../src/index.ts';
 import { tarMember, tarOf } from './tar.ts';
 
 const COLOURS = {
@@ -92,6 +102,27 @@ export async function makeTinyWorld(folder: string): Promise<void> {
   const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ','];
   const unused = Array.from({ length: 61 - special.length - WORDS.length }, (_, i) => `[unused${i}]`);
   fs.writeFileSync(at('bert', 'vocab.txt'), `${[...special, ...WORDS, ...unused].join('\n')}\n`);
+}
+
+/** A small random OPT with its tokenizer, as a folder of Hugging Face's: `opt/`. */
+export function makeLanguageModel(folder: string): void {
+  const target = path.join(folder, 'opt');
+  fs.cpSync(path.join(import.meta.dirname, '../fixtures/text/opt'), target, { recursive: true });
+  const { vocabSize } = Tokenizer.fromPretrained(target);
+  const config = parseOptConfig({
+    vocab_size: vocabSize + 8,
+    hidden_size: 16,
+    word_embed_proj_dim: 16,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    ffn_dim: 24,
+    max_position_embeddings: 40,
+    init_std: 0.3,
+  });
+  const model = building({ generator: new Generator(8) }, () => new OptForCausalLM(config));
+  fs.writeFileSync(path.join(target, 'config.json'), JSON.stringify(optConfigToJson(config)));
+  saveSafetensors(path.join(target, 'model.safetensors'), model.stateDict());
+  model.dispose();
 }
 
 function drawn(square: string, ground: string): Promise<Buffer> {

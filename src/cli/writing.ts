@@ -1,0 +1,52 @@
+// What the commands share that let a model write.
+import type { Command } from 'commander';
+import type { Blip2, ModelOptions } from '../pipeline/index.ts';
+import { addFields, settingsOf } from './flags.ts';
+
+const WORDS: Readonly<Record<string, string>> = {
+  device: 'cpu, cuda, cuda:1, …',
+  dtype: 'float32, bfloat16, float16, or auto: as the folder says',
+  threads: "threads of an operator; libtorch's choice unless told",
+  batchSize: 'pictures at a time',
+  numBeams: 'beams',
+  lengthPenalty: 'of beams: above 0 favours long texts',
+  minNewTokens: 'tokens at least',
+  maxNewTokens: 'tokens at most',
+  repetitionPenalty: 'above 1: tokens that were there already become less likely',
+  doSample: 'true: draw tokens instead of taking the most likely ones',
+  temperature: 'of the drawing',
+  topK: 'draw from so many tokens',
+  topP: 'draw from the most likely tokens with so much probability',
+  seed: 'of the drawing',
+};
+
+/** Gives a command the flags of the model and of how it writes. */
+export function addWritingFields(command: Command, without: readonly string[] = []): void {
+  const words = Object.fromEntries(Object.entries(WORDS).filter(([name]) => !without.includes(name)));
+  const fields = Object.keys(words).map((name) => ({ name, value: null }));
+  addFields(command, fields, 'The model, and how it writes:', words);
+}
+
+/** The values of these flags: where the model is, and how it writes. */
+export interface WritingSettings {
+  readonly where: ModelOptions;
+  readonly writing: Readonly<Record<string, unknown>>;
+}
+
+export function writingSettings(flags: Readonly<Record<string, unknown>>): WritingSettings {
+  const { device, dtype, threads, ...writing } = settingsOf(flags);
+  return { where: { device, dtype, threads } as ModelOptions, writing };
+}
+
+/** Opens a model that writes, and closes it in the end. */
+export async function withBlip2<T>(folder: string, where: ModelOptions, body: (blip2: Blip2) => Promise<T>): Promise<T> {
+  const { modelKind } = await import('../recipes/index.ts');
+  const { Blip2 } = await import('../pipeline/index.ts');
+  modelKind(folder, ['Blip2ForConditionalGeneration']);
+  const blip2 = await Blip2.fromPretrained(folder, where);
+  try {
+    return await body(blip2);
+  } finally {
+    await blip2.close();
+  }
+}

@@ -1,0 +1,84 @@
+import path from 'node:path';
+import { ImageProcessor, Tokenizer } from '../data/index.ts';
+import { Blip2ForPretraining, loadVisionTower, saveLavis, type VisionModel } from '../models/index.ts';
+import { ArgumentError, FileError } from '../native/errors.ts';
+import { building } from '../nn/index.ts';
+import { loadTrained } from '../train/index.ts';
+import { exportStage2, loadStage2 } from './export-stage2.ts';
+import { findRun, modelKind, type SavedRun } from './open-run.ts';
+import { readSettings } from './open-stage1.ts';
+import { TOKENIZER } from './run.ts';
+import { STAGE1 } from './run-stage1.ts';
+import { STAGE2 } from './run-stage2.ts';
+
+/** Options of {@link exportRun}. */
+export interface ExportRunOptions {
+  /** `'last'` (unless told), `'best'` or a step. */
+  checkpoint?: string | number;
+  /** `'hf'` (unless told): a folder as Hugging Face reads it. `'lavis'`: a file of what is trained, under LAVIS's names; of the first stage. */
+  format?: 'hf' | 'lavis';
+  /** Of the weights; float32 (stage 1), or each part's own (stage 2), unless told. */
+  dtype?: 'float32' | 'bfloat16' | 'float16';
+}
+
+/**
+ * Writes what a run has trained for other programs, as the command line does: of the first stage Hugging Face's
+ * `Blip2ForImageTextRetrieval` (with a file beside it for the rest), of the second `Blip2ForConditionalGeneration`, tokenizer and picture settings
+ * included.
+ *
+ * @param place the run's folder, or that of one of its checkpoints
+ * @param target the new folder; with `'lavis'` the file
+ * @throws FileError, ArgumentError, StateDictError for what is no run, or cannot be exported
+ */
+export function exportRun(place: string, target: string, options: ExportRunOptions = {}): void {
+  const { checkpoint = 'last', format = 'hf', dtype } = options;
+  if (format !== 'hf' && format !== 'lavis') throw new ArgumentError('run.format', 'hf or lavis', JSON.stringify(format));
+  const dtypes: readonly unknown[] = ['float32', 'bfloat16', 'float16', undefined];
+  if (!dtypes.includes(dtype)) throw new ArgumentError('run.dtype', 'float32, bfloat16 or float16', JSON.stringify(dtype));
+  const stage = modelKind(place, ['stage1', 'stage2']) === 'stage1' ? STAGE1 : STAGE2;
+  const run = findRun(place, stage, checkpoint);
+  if (stage === STAGE1) writeStage1(run, target, format, dtype ?? 'float32');
+  else if (format === 'lavis') throw new ArgumentError('run.format', 'hf, as this is a run of stage 2,', 'lavis');
+  else writeStage2(run, target, dtype);
+}
+
+function writeStage1(
+  { folder, checkpoint, settings }: SavedRun,
+  target: string,
+  format: string,
+  dtype: 'float32' | 'bfloat16' | 'float16',
+) {
+  const { recipe, visionWeights } = readSettings(folder, settings);
+  const model = building({}, () => new Blip2ForPretraining(recipe.model));
+  loadTrained(checkpoint, model);
+  model.to(dtype);
+  try {
+    if (format === 'lavis') return saveLavis(model, target);
+    // Only EVA-CLIP's tower has a place there, which is said before its weights are read.
+    if (recipe.vision.architecture !== 'eva') {
+      throw new ArgumentError('run.format', "lavis, as Hugging Face's BLIP-2 has no other tower than EVA-CLIP's,", 'hf');
+    }
+    const visionModel = loadVisionTower(recipe.vision, visionWeights, { dtype }) as VisionModel;
+    model.savePretrained(target, { visionModel });
+    visionModel.dispose();
+    const { size, imageMean, imageStd } = recipe.image;
+    new ImageProcessor({ size: { height: size, width: size }, imageMean, imageStd }).savePretrained(target);
+    Tokenizer.fromPretrained(path.join(folder, TOKENIZER)).savePretrained(target);
+  } finally {
+    model.dispose();
+  }
+}
+
+function writeStage2({ folder, checkpoint, settings }: SavedRun, target: string, dtype: ExportRunOptions['dtype']): void {
+  const { visionWeights, languageModelWeights } = settings as Record<string, unknown>;
+  if (typeof visionWeights !== 'string' || typeof languageModelWeights !== 'string') {
+    throw new FileError(path.join(folder, 'run.json'), 'expected paths for visionWeights and languageModelWeights');
+  }
+  const files = { checkpoint, visionWeights, languageModel: languageModelWeights, tokenizer: path.join(folder, TOKENIZER) };
+  const whole = loadStage2(files, dtype === undefined || dtype === 'float16' ? {} : { dtype });
+  try {
+    exportStage2(whole, target, dtype === undefined ? {} : { dtype });
+  } finally {
+    for (const part of [whole.trained, whole.visionModel, whole.languageModel]) part.dispose();
+  }
+}
