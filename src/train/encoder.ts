@@ -20,7 +20,7 @@ export class FrozenEncoder {
 
   /**
    * @param tower becomes the encoder's own: it is frozen, put into evaluation mode and cast
-   * @param dtype bfloat16 where the hardware has fast products of it (CUDA; processors with AMX), else float32, unless told
+   * @param dtype float32 unless told; bfloat16 is the faster one where the hardware has products of it (CUDA; processors with AMX)
    */
   constructor(tower: FeatureTower, dtype: 'float32' | 'bfloat16' = 'float32') {
     this.#tower = tower;
