@@ -102,7 +102,9 @@ function inChunks(
       const take = (x: Tensor): Tensor => x.narrow(0, start, Math.min(chunk, tokens - start));
       const [states, own] = [take(hidden), take(known).unsqueeze(1)];
       const counted = counts === null ? null : take(counts).unsqueeze(1);
-      const logs = linear(states, weight).logSoftmax(1, wide);
+      const logits = linear(states, weight);
+      const logs = logits.logSoftmax(1, wide);
+      logits.dispose();
       const ofOwn = logs.gather(1, own);
       const smoothed = smoothing === 0 ? ofOwn : ofOwn.mul(1 - smoothing).add(logs.mean(1, true).mul(smoothing));
       const loss = none(smoothed, counted).sum().neg();

@@ -1,6 +1,6 @@
 import { ArgumentError } from '../../native/errors.ts';
 import { activation, Dropout, Embedding, type Initializer, initNormal, LayerNorm, Linear, Module } from '../../nn/index.ts';
-import { arange, linear, type Tensor } from '../../tensor/index.ts';
+import { arange, linear, scope, type Tensor } from '../../tensor/index.ts';
 import { type AttentionContext, OptAttention } from './attention.ts';
 import type { OptConfig } from './config.ts';
 import { causalMask, positionsOf } from './positions.ts';
@@ -45,13 +45,16 @@ export class OptDecoderLayer extends Module {
 
   /** x `[B, L, D]` → `[B, L, D]` */
   forward(x: Tensor, context: AttentionContext): Tensor {
-    const before = this.#before;
-    const attended = this.selfAttn.forward(before ? this.selfAttnLayerNorm.forward(x) : x, context);
-    let y = x.add(this.dropout.forward(attended));
-    if (!before) y = this.selfAttnLayerNorm.forward(y);
-    const inner = this.#act(this.fc1.forward(before ? this.finalLayerNorm.forward(y) : y));
-    y = y.add(this.dropout.forward(this.fc2.forward(inner)));
-    return before ? y : this.finalLayerNorm.forward(y);
+    // What is made on the way, and gradients do not need, is free again at the end of the block, not of the pass.
+    return scope(() => {
+      const before = this.#before;
+      const attended = this.selfAttn.forward(before ? this.selfAttnLayerNorm.forward(x) : x, context);
+      let y = x.add(this.dropout.forward(attended));
+      if (!before) y = this.selfAttnLayerNorm.forward(y);
+      const inner = this.#act(this.fc1.forward(before ? this.finalLayerNorm.forward(y) : y));
+      y = y.add(this.dropout.forward(this.fc2.forward(inner)));
+      return before ? y : this.finalLayerNorm.forward(y);
+    });
   }
 }
 
