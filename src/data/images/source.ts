@@ -1,5 +1,6 @@
-import { readFile, stat } from 'node:fs/promises';
+import fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { ArgumentError } from '../../native/errors.ts';
 import { reasonOf } from '../../native/files.ts';
 import { ImageError } from './error.ts';
@@ -45,12 +46,31 @@ export async function readEncoded(source: Exclude<ImageSource, RawImage>): Promi
   }
   const file = pathOf(source as string | URL);
   try {
-    // A pipe or a device would never end.
-    if (!(await stat(file)).isFile()) throw new ImageError(file, 'expected a regular file');
-    return { bytes: await readFile(file), name: file };
+    return { bytes: await readWhole(file), name: file };
   } catch (error) {
     if (error instanceof ImageError) throw error;
     throw new ImageError(file, `cannot be read: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+const open = promisify(fs.open);
+const read = promisify(fs.read);
+
+/** Of the four calls only those that may wait for the disk go to other threads, which costs more than they take. */
+async function readWhole(file: string): Promise<Uint8Array> {
+  const descriptor = await open(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK); // a pipe would block until someone writes
+  try {
+    const status = fs.fstatSync(descriptor);
+    if (!status.isFile()) throw new ImageError(file, 'expected a regular file'); // a device would never end
+    const bytes = Buffer.allocUnsafeSlow(status.size);
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesRead } = await read(descriptor, bytes, done, Math.min(bytes.length - done, 2 ** 30), done);
+      if (bytesRead === 0) return bytes.subarray(0, done);
+      done += bytesRead;
+    }
+    return bytes;
+  } finally {
+    fs.closeSync(descriptor);
   }
 }
 
