@@ -51,6 +51,23 @@ const train = (key, title, settings, goal, more) =>
   turns(key, `${title}, forward + backward + AdamW`, 'train', settings, 'steps/s', goal, sameLoss, more);
 const captions = (key, title, model, newTokens, check, goal, more) =>
   turns(key, title, 'captions', { model, beams: 5, newTokens, check }, 'tokens/s', goal, sameIds, more);
+/** Eight pictures together: captions of nothing but the picture, and the paper's zero-shot answers, to questions of eight lengths. */
+const together = (key, title, model, words, goal, more) =>
+  turns(
+    key,
+    `${title}, batch 8`,
+    'answers',
+    {
+      model,
+      batch: 8,
+      ...(words ? { words } : {}),
+      options: words ? { numBeams: 5, maxNewTokens: 10, minNewTokens: 1, lengthPenalty: -1 } : { numBeams: 5, maxNewTokens: 20 },
+    },
+    'tokens/s',
+    goal,
+    sameIds,
+    more,
+  );
 const pictures = (key, title, picture, goal) =>
   turns(key, title, 'pictures', { picture, side: 224, threads: 1 }, 'pictures/s', goal, sameSum, { oneCore: true });
 
@@ -112,6 +129,10 @@ export const rows = [
   train('qformer', 'base Q-Former over ViT-g features, batch 8', { model: 'qformer', batch: 8 }, 0.97, { rounds: 7 }),
   captions('captions-demo', 'beam-5 captions, demo model', 'demo', 20, 8, 3),
   captions('captions-opt', 'beam-5 captions, OPT-125m size', 'opt-125m', 20, 2, 1.1, { rounds: 7 }),
+  together('batch-captions-demo', 'beam-5 captions, demo model', 'demo', null, 3),
+  together('batch-captions-opt', 'beam-5 captions, OPT-125m size', 'opt-125m', null, 1.3, { rounds: 7 }),
+  together('batch-vqa-demo', 'zero-shot VQA, 5 beams, demo model', 'demo', [8, 50], 3),
+  together('batch-vqa-opt', 'zero-shot VQA, 5 beams, OPT-125m size', 'opt-125m', [100, 997], 1.3, { rounds: 7 }),
   pictures('picture-640', 'picture to tensor, one core, 640 × 480', '640x480.jpg', 1.2),
   pictures('picture-2048', 'picture to tensor, one core, 2048 × 1365', '2048x1365.jpg', 1.8),
   turns(
