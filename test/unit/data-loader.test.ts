@@ -2,8 +2,6 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import sharp from 'sharp';
-import { randomStream } from '../../src/data/random.ts';
 import {
   ArgumentError,
   type Batch,
@@ -21,6 +19,7 @@ import {
   trainTransform,
   webDataset,
 } from '../../src/index.ts';
+import { writePictures } from '../support/loader-data.ts';
 import { tarMember, tarOf } from '../support/tar.ts';
 
 let folder: string;
@@ -29,41 +28,7 @@ const COUNT = 40;
 
 beforeAll(async () => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'loader-'));
-  for (let i = 0; i < COUNT; i++) {
-    const random = randomStream('picture', i);
-    const [width, height] = [30 + Math.floor(random() * 40), 30 + Math.floor(random() * 40)];
-    const raw = Buffer.from(
-      Array.from({ length: width * height * 3 }, (_, k) => 128 + 100 * Math.sin(k / 50 + i) + 20 * random()),
-    );
-    const picture = sharp(raw, { raw: { width, height, channels: 3 } });
-    pictures.push(await (i % 3 === 0 ? picture.png() : picture.jpeg({ quality: 90 })).toBuffer());
-  }
-  fs.writeFileSync(
-    path.join(folder, 'all.jsonl'),
-    pictures
-      .map((bytes, i) => {
-        fs.writeFileSync(path.join(folder, `${i}.img`), bytes);
-        return JSON.stringify({ image: `${i}.img`, caption: `Picture ${i}!`, image_id: i });
-      })
-      .join('\n'),
-  );
-  for (let shard = 0; shard < 4; shard++) {
-    const members = Array.from({ length: COUNT / 4 }, (_, k) => shard * (COUNT / 4) + k).flatMap((i) => [
-      tarMember(`${i}.${i % 3 === 0 ? 'png' : 'jpg'}`, pictures[i]),
-      tarMember(`${i}.txt`, `picture ${i} of a tar`),
-    ]);
-    fs.mkdirSync(path.join(folder, 'tars'), { recursive: true });
-    fs.writeFileSync(path.join(folder, 'tars', `${shard}.tar`), tarOf(...members));
-  }
-  // The same as the lines, with four broken ones of 44.
-  fs.writeFileSync(path.join(folder, 'cut.img'), (pictures[1] as Buffer).subarray(0, 60));
-  fs.writeFileSync(path.join(folder, 'text.img'), 'no picture');
-  const broken = ['cut.img', 'text.img', 'absent.img'].map((image) => JSON.stringify({ image, caption: 'x' }));
-  const lines = fs.readFileSync(path.join(folder, 'all.jsonl'), 'utf8').split('\n');
-  const empty = JSON.stringify({ image: '0.img', caption: ' .!. ' });
-  lines.splice(3, 0, broken[0] as string);
-  lines.splice(8, 0, broken[1] as string, broken[2] as string);
-  fs.writeFileSync(path.join(folder, 'some-broken.jsonl'), [...lines, empty].join('\n'));
+  pictures.push(...(await writePictures(folder, COUNT)));
 });
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
