@@ -73,9 +73,13 @@ export async function startsInTurns(commands, rounds, onRound = () => {}, warm =
 
 /**
  * Lets two processes prepare, checks by `agree` that they compute the same, warms both up, and has them run in turns.
+ * With `once`, for work that takes long by itself, there is no warming up beyond what the check was, and a round does it once.
  * Gives the rates (work a second) of every round, by the wall's clock or, with `cpuSeconds`, by the processor's.
  */
-export async function ratesInTurns(commands, { agree, rounds, roundSeconds, clock = 'seconds', onRound = () => {} }) {
+export async function ratesInTurns(
+  commands,
+  { agree, rounds, roundSeconds, once = false, clock = 'seconds', onRound = () => {} },
+) {
   const sides = [];
   try {
     for (const command of commands) sides.push(new Side(command));
@@ -83,8 +87,8 @@ export async function ratesInTurns(commands, { agree, rounds, roundSeconds, cloc
     for (const side of sides) facts.push((await side.next()).facts);
     const difference = agree(...facts);
     if (difference !== '') throw new Error(`the two sides do not compute the same: ${difference}`);
-    let slowest = 0;
-    for (const side of sides) {
+    let slowest = once ? roundSeconds : 0;
+    for (const side of once ? [] : sides) {
       let { seconds } = await side.ask({ iterations: 1 });
       const warm = Math.min(200, Math.round(roundSeconds / 2 / seconds));
       // A first step that is long by itself has warmed up what there is.

@@ -115,8 +115,9 @@ async function turns(row) {
     commands.map((command) => child([...pin, ...command])),
     {
       agree: row.agree,
-      rounds: Number(options.rounds ?? (options.quick ? 3 : (row.rounds ?? 11))),
-      roundSeconds: options.quick ? 0.5 : 1.5,
+      rounds: Number(options.rounds ?? (options.quick ? 3 : (row.rounds ?? 9))),
+      roundSeconds: options.quick ? 0.5 : 1,
+      once: row.once,
       clock: options.cpu ? 'cpuSeconds' : 'seconds',
       onRound: progress(row.title),
     },
@@ -134,7 +135,7 @@ const once = async (name, work) => {
 async function micro(row) {
   const args = ['--threads', String(threads), '--rounds', options.quick ? '60' : '250'];
   const commands = [ours('micro.mjs', ...args), theirs('micro.py', ...args)].map(child);
-  const rounds = Number(options.rounds ?? (options.quick ? 1 : 5));
+  const rounds = Number(options.rounds ?? (options.quick ? 1 : 3));
   const sides = await once('micro', () => startsInTurns(commands, rounds, progress('small operators')));
   return summary(...sides.map((side) => side.map((answer) => answer[row.name])));
 }

@@ -11,7 +11,7 @@ await serve(({ materials, kind, precision, batch }) => {
   const facts = { parameters: model.parameterCount(), loss: scope(() => fixedLoss(model, plain(), 'float32')) };
   const encoder = tower && new FrozenEncoder(tower, 'bfloat16');
   const batchOf = () => ({ ...texts, imageFeatures: features ?? encoder.encode(pixels) });
-  facts.rounded = scope(() => fixedLoss(model, batchOf(), precision));
+  facts.rounded = precision === 'float32' ? facts.loss : scope(() => fixedLoss(model, batchOf(), precision));
   model.train();
   const step = trainer(model, batchOf, precision);
   const run = async (count) => {

@@ -51,7 +51,7 @@ def prepare(settings: dict):
     facts = {"parameters": parameters, "loss": fixed_loss(model, samples, "float32")}
     if settings["kind"] == "encoder":
         model.visual_encoder.bfloat16()
-    facts["rounded"] = fixed_loss(model, samples, precision)
+    facts["rounded"] = facts["loss"] if precision == "float32" else fixed_loss(model, samples, precision)
     model.train()
     step = trainer(model, samples, precision)
 
