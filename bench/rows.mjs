@@ -97,7 +97,8 @@ const stage2 = (llm, precision, goal) => {
   const key = `stage2-${llm}-${precision === 'float32' ? 'fp32' : 'bf16'}`;
   const settings = { llm, precision, batch: 32 };
   return turns(key, title, 'stage2', settings, 'pictures/s', goal, sameLosses, {
-    rounds: 3,
+    rounds: 2,
+    once: true,
     needs: 'stage2',
     materials: 'stage2',
   });
