@@ -3,7 +3,7 @@ import { Blip2Error } from '../native/errors.ts';
 import { flagMessage } from './flags.ts';
 
 /** What the process ends with, as shells have it. */
-export const exitCodes = { done: 0, failed: 1, usage: 2, SIGINT: 130, SIGTERM: 143 } as const;
+export const exitCodes = { done: 0, failed: 1, usage: 2, SIGINT: 130, SIGPIPE: 141, SIGTERM: 143 } as const;
 
 /** A wrong call, found by a command itself. */
 export class UsageError extends Error {}

@@ -48,6 +48,12 @@ program
     process.exitCode = doctor(print) ? exitCodes.done : exitCodes.failed;
   });
 
+// Whoever reads the output may have seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(exitCodes.SIGPIPE);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -6,7 +6,7 @@ import { shown } from '../native/fields.ts';
 import { readJsonObject, reasonOf, writeFileAtomically } from '../native/files.ts';
 import type { Device } from '../tensor/index.ts';
 import type { CheckpointOptions } from '../train/index.ts';
-import { count, flag, orNull, overridden, probability, type Rule, type Rules } from './fields.ts';
+import { count, flag, orNull, overridden, probability, type Rule, type Rules, whole } from './fields.ts';
 
 /** Pictures with captions, as `openDataset` takes them. */
 export type DataSettings = string | DatasetSource | readonly (string | DatasetSource)[];
@@ -70,11 +70,6 @@ const sources: Rule = {
   fits: (value) => (Array.isArray(value) ? value.length > 0 && value.every(isSource) : isSource(value)),
   expected: 'a file or folder of pictures with captions, or a list of them',
 };
-const whole: Rule = {
-  fits: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
-  expected: 'a whole number from 0',
-};
-
 export const RUN_RULES: Rules = {
   out: place,
   data: sources,

@@ -105,6 +105,13 @@ describe('wrong calls end with 2, and say what was expected', () => {
   });
 });
 
+test('output that nobody reads to its end is no mistake', async () => {
+  const running = start(['train', 'stage1', '--show-recipe']);
+  running.child.stdout?.destroy();
+  const { code, err } = await running.ended;
+  expect([code, err]).toEqual([141, '']);
+});
+
 describe('what fails ends with 1 and a message', () => {
   test.each<[string[], RegExp]>([
     [
