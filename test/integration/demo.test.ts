@@ -55,7 +55,7 @@ test('a short demo trains both stages and reports; then it captions a picture, a
 
 test('an ablation trains with and without for every seed, and says what it sees', () => {
   const folder = path.join(out, 'ablated');
-  const args = [...tiny, '--ablation', 'no-itg', '--seeds', '1', '--out', folder];
+  const args = [...tiny, '--llm', 't5', '--ablation', 'no-itg', '--seeds', '1', '--out', folder];
   const { status, stdout } = run('demo', ...args);
   expect(status).toBe(0);
   expect(fs.readdirSync(path.join(folder, 'ablation')).sort()).toEqual(['both-stages-0', 'without-ITG-0']);
