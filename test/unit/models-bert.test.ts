@@ -41,7 +41,9 @@ afterEach(() => fs.rmSync(folder, { recursive: true }));
 function pretraining(changes: Partial<QFormerConfig> = {}): Blip2ForPretraining {
   const config = parsePretrainingConfig({ num_query_tokens: 4, image_text_hidden_size: 8 });
   const qformerConfig = { ...bertQFormerConfig(fresh), encoderHiddenSize: 16, ...changes };
-  const whole = parsePretrainingConfig(pretrainingConfigToJson({ ...config, qformerConfig, decoderTokenId: 0, eosTokenId: null }));
+  const whole = parsePretrainingConfig(
+    pretrainingConfigToJson({ ...config, qformerConfig, decoderTokenId: 0, eosTokenId: null }),
+  );
   return building({ generator: new Generator(3) }, () => new Blip2ForPretraining(whole)).eval();
 }
 
