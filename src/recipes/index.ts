@@ -1,4 +1,5 @@
 export type { CaptionedBatch, CaptionTokenizer } from './captioned-batch.ts';
+export { type ExportRunOptions, exportRun } from './export-run.ts';
 export {
   assembleStage2,
   type ExportOptions,
@@ -9,10 +10,21 @@ export {
   type Stage2Whole,
 } from './export-stage2.ts';
 export { type DeepPartial, type FieldValue, fieldsOf } from './fields.ts';
-export { type ExportRunOptions, exportRun } from './export-run.ts';
 export { type LossEvaluationOptions, lossEvaluation } from './loss-evaluation.ts';
+export { measureRetrieval, type RetrievalSettings, retrievalDefaults } from './measure-retrieval.ts';
+export { findRun, type ModelKind, modelKind, type SavedRun } from './open-run.ts';
+export { type OpenRunOptions, openStage1, type TrainedStage1 } from './open-stage1.ts';
 export { type RecipeRunOptions, recipeBatchSize, recipeTower } from './recipe-trainer.ts';
 export { type RetrievalDuringTraining, retrievalEvaluation } from './retrieval-evaluation.ts';
+export type { Run, RunOptions } from './run.ts';
+export type { DataSettings, EvaluationSettings, RunSettings } from './run-settings.ts';
+export {
+  type Stage1Settings,
+  type Stage1Sources,
+  stage1Defaults,
+  stage1Preview,
+  stage1Run,
+} from './run-stage1.ts';
 export { type Stage2Settings, type Stage2Sources, stage2Defaults, stage2Preview, stage2Run } from './run-stage2.ts';
 export { type Stage1Recipe, type Stage1RecipeOptions, stage1, stage1WithoutItg } from './stage1.ts';
 export { Stage1Objective, type Stage1Parts } from './stage1-objective.ts';
@@ -28,15 +40,3 @@ export { Stage2Objective, type Stage2Parts } from './stage2-objective.ts';
 export { newStage1Model, type Stage1RunOptions, stage1BatchSize, stage1Tower, stage1Trainer } from './train-stage1.ts';
 export { newStage2Model, type Stage2RunOptions, stage2Trainer } from './train-stage2.ts';
 export type { TrainingRecipe, VisionName, VisionOption, VisionRecipe } from './training-recipe.ts';
-export { measureRetrieval, retrievalDefaults, type RetrievalSettings } from './measure-retrieval.ts';
-export { findRun, type ModelKind, modelKind, type SavedRun } from './open-run.ts';
-export { type OpenRunOptions, openStage1, type TrainedStage1 } from './open-stage1.ts';
-export type { Run, RunOptions } from './run.ts';
-export type { DataSettings, EvaluationSettings, RunSettings } from './run-settings.ts';
-export {
-  type Stage1Settings,
-  type Stage1Sources,
-  stage1Defaults,
-  stage1Preview,
-  stage1Run,
-} from './run-stage1.ts';
