@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { Blip2ForConditionalGeneration, type GenerateInputs, loadSafetensors, type Tensor } from '../../src/index.ts';
+import { Blip2ForConditionalGeneration, cat, type GenerateInputs, loadSafetensors, type Tensor } from '../../src/index.ts';
 import { camelCase } from '../support/huggingface.ts';
 
 // Goldens: scripts/oracle/hf_goldens.py, Hugging Face's Blip2ForConditionalGeneration.generate with OPT.
@@ -44,15 +44,32 @@ describe.each(kinds)('with %s', (_name, inputs, key) => {
   });
 });
 
-test('sampling gives each row what it gives the row alone', async () => {
-  const options = { doSample: true, maxNewTokens: 12, topP: 0.95, temperature: 1.5, seed: [11, 12, 13] };
-  const rowsOf = (sequences: Tensor): number[][] => (sequences.toArray() as number[][]).map((row) => row.slice(inputIds.size(1)));
-  const together = rowsOf((await model.generate({ pixelValues, inputIds, attentionMask }, options)).sequences);
+test.each([
+  ['greedily', {}],
+  ['with beams', { numBeams: 4, lengthPenalty: -1, numReturnSequences: 2 }],
+  ['by sampling', { doSample: true, topP: 0.95, temperature: 1.5 }],
+  ['by sampling with beams', { doSample: true, numBeams: 3 }],
+])('every row alone, without its padding, is written %s as in its batch', async (_, how) => {
+  const options = { ...how, maxNewTokens: 12 };
+  const seed = [11, 12, 13];
+  const width = inputIds.size(1);
+  const rowsOf = (sequences: Tensor, prompt: number): number[][] =>
+    (sequences.toArray() as number[][]).map((row) => row.slice(prompt));
+  const together = rowsOf(
+    (await model.generate({ pixelValues, inputIds, attentionMask }, { ...options, seed })).sequences,
+    width,
+  );
+  const perRow = together.length / 3;
+  const queries = model.config.numQueryTokens;
   for (const row of [0, 1, 2]) {
+    const pads = width - attentionMask.select(0, row).sum().item();
     const one = (tensor: Tensor): Tensor => tensor.narrow(0, row, 1);
-    const inputs = { pixelValues: one(pixelValues), inputIds: one(inputIds), attentionMask: one(attentionMask) };
-    const seed = options.seed[row] as number;
-    const alone = rowsOf((await model.generate(inputs, { ...options, seed })).sequences)[0] as number[];
-    expect(together[row]?.slice(0, alone.length)).toEqual(alone);
+    // Padding stands between the image tokens and the text.
+    const words = one(inputIds).narrow(1, queries + pads, width - queries - pads);
+    const inputs = { pixelValues: one(pixelValues), inputIds: cat([one(inputIds).narrow(1, 0, queries), words], 1) };
+    const { sequences } = await model.generate(inputs, { ...options, seed: seed[row] as number });
+    for (const [i, alone] of rowsOf(sequences, width - pads).entries()) {
+      expect(together[row * perRow + i]?.slice(0, alone.length)).toEqual(alone);
+    }
   }
 });
