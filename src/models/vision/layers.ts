@@ -3,14 +3,17 @@ import { scope, type Tensor } from '../../tensor/index.ts';
 import type { VisionShape } from './config.ts';
 import { Mlp } from './mlp.ts';
 
+/** Self-attention over all tokens `[B, N, D]`. */
+export type Attention = Module & { forward(x: Tensor): Tensor };
+
 /** x + attention(LN₁ x), then + mlp(LN₂ ·); x `[B, N, D]`. */
-export class VisionLayer extends Module {
-  readonly selfAttn: Module & { forward(x: Tensor): Tensor };
+export class VisionLayer<A extends Attention = Attention> extends Module {
+  readonly selfAttn: A;
   readonly layerNorm1: LayerNorm;
   readonly mlp: Mlp;
   readonly layerNorm2: LayerNorm;
 
-  constructor(config: VisionShape, selfAttn: VisionLayer['selfAttn']) {
+  constructor(config: VisionShape, selfAttn: A) {
     super();
     const { hiddenSize, layerNormEps: eps } = config;
     this.selfAttn = selfAttn;

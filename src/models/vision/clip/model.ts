@@ -78,11 +78,11 @@ export class ClipAttention extends Module {
 
 /** All layers but the last of the configured ones. */
 export class ClipEncoder extends Module {
-  readonly layers: readonly VisionLayer[];
+  readonly layers: readonly VisionLayer<ClipAttention>[];
 
   constructor(config: ClipVisionConfig) {
     super();
-    const layer = (): VisionLayer => new VisionLayer(config, new ClipAttention(config));
+    const layer = (): VisionLayer<ClipAttention> => new VisionLayer(config, new ClipAttention(config));
     this.layers = Array.from({ length: config.numHiddenLayers - 1 }, layer);
   }
 }

@@ -68,11 +68,11 @@ export class VisionAttention extends Module {
 
 /** The stack of layers. */
 export class VisionEncoder extends Module {
-  readonly layers: readonly VisionLayer[];
+  readonly layers: readonly VisionLayer<VisionAttention>[];
 
   constructor(config: VisionConfig) {
     super();
-    const layer = (): VisionLayer => new VisionLayer(config, new VisionAttention(config));
+    const layer = (): VisionLayer<VisionAttention> => new VisionLayer(config, new VisionAttention(config));
     this.layers = Array.from({ length: config.numHiddenLayers }, layer);
   }
 }
