@@ -30,6 +30,7 @@ for photo in sorted(PHOTOS.glob("*.*")):
             "364": planes(image.resize((364, 364), Image.Resampling.BICUBIC)),
             "processed": small(load_image(str(photo)), return_tensors="pt").pixel_values[0],
         },
+        compress=True,
     )
 
 # Every kind of picture, by name; what load_image makes of it.
