@@ -10,7 +10,7 @@ export interface Conversation {
   readonly turns: readonly ChatTurn[];
 }
 
-const QUESTIONS = ['what is in the picture?', 'how big is it?', 'is it food?', 'what colour is the background?'];
+const QUESTIONS = ['what is in the picture?', 'how big is it?', 'what colour is the background?'];
 
 /** Talks about the first pictures. */
 export async function converse(model: string, gallery: Gallery, { kind }: Language, count: number): Promise<Conversation[]> {

@@ -44,7 +44,7 @@ const USAGE = `usage: npm run demo -- [options]
   --out FOLDER       where models, logs and the report go (demo-output)
   --concepts N       how many of the 100 concepts (100)
   --steps N          steps of the first stage (1000; 500 in an ablation)
-  --stage2-steps N   steps of the second stage (600)
+  --stage2-steps N   steps of the second stage (2000; 1000 in an ablation)
   --batch-size N     pairs a step (64)
   --rate X           highest learning rate (0.0015)
   --weight-decay X   of matrices (0.05)
@@ -67,7 +67,7 @@ export function readOptions(args: readonly string[], defaultVision: string): Dem
         out: { type: 'string', default: 'demo-output' },
         concepts: { type: 'string', default: '100' },
         steps: { type: 'string' },
-        'stage2-steps': { type: 'string', default: '600' },
+        'stage2-steps': { type: 'string' },
         'batch-size': { type: 'string', default: '64' },
         rate: { type: 'string', default: '0.0015' },
         'weight-decay': { type: 'string', default: '0.05' },
@@ -79,7 +79,11 @@ export function readOptions(args: readonly string[], defaultVision: string): Dem
       },
     });
     if (values.help) end(0, USAGE);
-    const text: Readonly<Record<string, unknown>> = { ...values, steps: values.steps ?? (values.ablation ? '500' : '1000') };
+    const text: Readonly<Record<string, unknown>> = {
+      ...values,
+      steps: values.steps ?? (values.ablation ? '500' : '1000'),
+      'stage2-steps': values['stage2-steps'] ?? (values.ablation ? '1000' : '2000'),
+    };
     const whole = (name: string, least: number, most: number): number => {
       const value = Number(text[name]);
       if (Number.isInteger(value) && value >= least && value <= most) return value;

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { Blip2, loadSafetensors, type RawImage, scope, Tokenizer } from 'blip2';
+import { Blip2, ciderD, loadSafetensors, type RawImage, scope, Tokenizer } from 'blip2';
 import { concepts as all, type Concept } from '../emoji/concepts.ts';
 import { PICTURE_BYTES } from '../emoji/draw.ts';
 import { type Figures, figuresOf } from '../emoji/figures.ts';
@@ -27,6 +27,8 @@ export interface Told {
   readonly gallery: Gallery;
   readonly captions: readonly string[];
   readonly figures: Figures;
+  /** CIDEr-D of the captions, 10 at most; papers give a hundred times as much. */
+  readonly cider: number;
   readonly asked: readonly Asked[];
   /** Right answers in percent, by kind of question: with the picture, and without any (the language model alone). */
   readonly seeing: Answers;
@@ -50,12 +52,16 @@ export async function tell(model: string, language: Language, gallery: Gallery, 
     );
     asked.push(...own.map((question, picture) => ({ ...question, picture, given: given[picture] ?? '' })));
   }
+  const words = (text: string): string[] => text.split(' ');
+  const pairs = captions.map((given, i) => ({ candidate: words(given), references: [words(gallery.captions[i] ?? '')] }));
+  const cider = ciderD(pairs).corpus;
   const seeing = shares(asked, (_, i) => asked[i]?.given === asked[i]?.answer);
   const right = blindly(language, asked);
   return {
     gallery,
     captions,
     figures: figuresOf(gallery.scenes, captions),
+    cider,
     asked,
     seeing,
     blind: shares(asked, (_, i) => right[i] === true),

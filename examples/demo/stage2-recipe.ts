@@ -23,8 +23,9 @@ export function demoStage2(from: Stage1Recipe, { kind, folder }: Language, choic
     text: {
       maxLength: 24,
       prompt: CAPTION_PROMPT,
-      // OPT's texts end with the token that it ended its own with; T5's tokenizer puts one there by itself.
-      ...(kind === 'opt' ? { end: ' </s>' } : { split: { minPrefix: 0 } }),
+      // OPT's texts end with the token that it ended its own with; T5's tokenizer puts one there by itself. T5 writes whole captions, as
+      // in the released code: with a prefix of theirs it would mostly be told the concept.
+      ...(kind === 'opt' ? { end: ' </s>' } : { split: null }),
     },
     steps,
     batchSize,

@@ -31,7 +31,9 @@ test('a short demo trains both stages and reports; then it captions a picture, a
     );
     expect(stdout).toMatch(new RegExp(`${kind}, the first stage's own captions: exact [\\d.]+ %`));
   }
-  expect(stdout).toMatch(/unseen style: captions [\d.]+ % exact; answers [\d.]+ % right \(what [\d.]+, .*\), blind [\d.]+ %/);
+  expect(stdout).toMatch(
+    /unseen style: captions [\d.]+ % exact, CIDEr [\d.]+; answers [\d.]+ % right \(what [\d.]+, .*\), blind [\d.]+ %/,
+  );
   expect(stderr).toMatch(/12\/12 \| loss [\d.]+ itc [\d.]+ itm [\d.]+ itg [\d.]+/);
   expect(stderr).toMatch(/6\/6 \| loss [\d.]+ lm [\d.]+/);
   expect((await sharp(path.join(out, 'report.png')).metadata()).format).toBe('png');

@@ -32,7 +32,7 @@ export async function stage2Report(
   const captions = told.map(({ gallery, captions: given, figures }) => ({ gallery, given, figures }));
   const sections = (count: number): Section[] => [
     ...trainingSections(stage2, language),
-    captionTable(TITLE, captions),
+    withCider(captionTable(TITLE, captions), told),
     answerTable(told),
     ...captions.map((one) => captionRows(TITLE, one, count)),
     ...told.map((one) => questionRows(one, count)),
@@ -41,10 +41,16 @@ export async function stage2Report(
   return { page: sections(12), sheet: sections(4) };
 }
 
+function withCider(table: Section, told: readonly Told[]): Section {
+  if (table.kind !== 'table') return table;
+  const rows = table.rows.map((row, i) => [...row, told[i]?.cider.toFixed(2) ?? '']);
+  return { ...table, head: [...table.head, 'CIDEr'], rows };
+}
+
 /** A gallery's figures in words. */
-export function toldLine({ gallery, figures, seeing, blind }: Told): string {
+export function toldLine({ gallery, figures, cider, seeing, blind }: Told): string {
   const kinds = questionKinds.map((kind) => `${kind} ${seeing[kind].toFixed(1)}`).join(', ');
-  return `${gallery.kind}: captions ${figures.exact.toFixed(1)} % exact; answers ${seeing.all.toFixed(1)} % right (${kinds}), blind ${blind.all.toFixed(1)} %`;
+  return `${gallery.kind}: captions ${figures.exact.toFixed(1)} % exact, CIDEr ${cider.toFixed(2)}; answers ${seeing.all.toFixed(1)} % right (${kinds}), blind ${blind.all.toFixed(1)} %`;
 }
 
 function trainingSections(
@@ -87,7 +93,7 @@ export function answerTable(told: readonly Told[]): Section {
 
 /** Questions about the first pictures, one a picture and each kind in turn; then some that were answered wrongly. */
 function questionRows({ gallery, asked }: Told, count: number): Section {
-  const free = asked.filter(({ picture }) => gallery.scenes[picture]?.set !== 'openmoji');
+  const free = asked.filter(({ picture }) => gallery.scenes[picture]?.set !== 'openmoji').sort((a, b) => a.picture - b.picture);
   const first = free
     .filter(({ picture, kind }) => questionKinds.indexOf(kind) === picture % questionKinds.length)
     .slice(0, count);
