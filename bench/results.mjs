@@ -43,7 +43,7 @@ ${facts.map(([name, value]) => `- ${name}: ${value}`).join('\n')}
 
 ${table(lines)}
 
-The demo model has the shape of \`examples/model.ts\` for 32 concepts, but dropout 0.1. Training ends each step with the loss as a number; the peer's optimizer is
+The demo model has the shape of \`examples/captioner/model.ts\` for 32 concepts, but dropout 0.1. Training ends each step with the loss as a number; the peer's optimizer is
 \`AdamW(fused=True)\`, ours \`AdamW\` with the same settings. Before a row runs, the two sides are checked to have the same loss without dropout, the same token ids, the
 same picture. Captions go one picture at a time from pixel values to ids, 20 new tokens at most. The cold start runs from the start of
 the process to the caption of a JPEG file, files in the system's cache.

@@ -1,6 +1,6 @@
 // `npm run bench`: this library against PyTorch, transformers and Pillow, in turns on the same libtorch.
 //   npm run bench -- [--only add,qformer] [--threads 2] [--rounds 9] [--quick] [--cpu] [--batch 4]
-// Writes bench/RESULTS.md; with any of these options it prints alone. On a machine that does other things too, `--cpu --threads 1` is of use: it
+// Writes bench/RESULTS.md; with any of these options it prints alone, unless `--write` is one of them. On a machine that does other things too, `--cpu --threads 1` is of use: it
 // compares processor time instead of time, for rows whose processes stay. `--batch` changes the batch of rows that have one.
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -29,6 +29,7 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     cpu: { type: 'boolean', default: false },
     batch: { type: 'string' },
+    write: { type: 'boolean', default: false },
   },
 });
 const chosen = choose(options.only.split(',').filter((word) => word !== ''));
@@ -38,6 +39,9 @@ if (typeof chosen === 'string') {
 }
 const threads = Number(options.threads);
 const isWhole = options.only === '' && !options.quick && !options.cpu && options.batch === undefined;
+const isWritten = isWhole || options.write;
+const given = process.argv.slice(2).join(' ');
+const commandLine = given === '' ? 'npm run bench' : `npm run bench -- ${given}`;
 
 const versions = setUpPeer();
 const libtorch = execFileSync(peerPython, ['-c', 'import torch, os; print(os.path.dirname(torch.__file__))'], {
@@ -215,11 +219,10 @@ for (const row of chosen) {
   );
   if (result.error !== undefined) console.log(`  ${result.error.message}`);
   else if (!isMet(row, result.ratio)) missed.push(row.title);
+  // After every row: a run that is ended leaves what it has.
+  if (isWritten) writeResults(path.join(here, 'RESULTS.md'), { facts, lines, command: commandLine });
 }
 console.log(`\n${table(lines)}`);
 if (missed.length > 0) console.log(`\nmissed: ${missed.join('; ')}`);
-if (isWhole) {
-  writeResults(path.join(here, 'RESULTS.md'), { facts, lines, command: 'npm run bench' });
-  console.log('\nwritten: bench/RESULTS.md');
-}
+if (isWritten) console.log('\nwritten: bench/RESULTS.md');
 process.exitCode = failed ? 1 : 0;
