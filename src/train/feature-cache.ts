@@ -2,8 +2,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { isBroken, type Sample } from '../data/datasets/sample.ts';
 import { type Dataset, type ImageTransform, type LoaderOptions, loader } from '../data/index.ts';
 import { numberOf } from '../data/loader/batch.ts';
+import { readRange } from '../data/read.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { JsonFields } from '../native/fields.ts';
 import { readJson, reasonOf, writeFileAtomically } from '../native/files.ts';
@@ -30,6 +32,8 @@ export interface FeatureCacheOptions extends Pick<LoaderOptions, 'workers' | 'ma
 const DATA = 'features.bin';
 const INDEX = 'index.json';
 const FORMAT = 1;
+/** Samples whose pictures are part of a cache's name: files of other data may have the same name, length and ids. */
+const PROBED = 16;
 
 interface Index {
   readonly dtype: Dtype;
@@ -71,7 +75,7 @@ export class FeatureCache {
         received,
       );
     }
-    const folder = path.join(options.directory, `features-${keyOf(options).slice(0, 16)}`);
+    const folder = path.join(options.directory, `features-${(await keyOf(options)).slice(0, 16)}`);
     if (!fs.existsSync(folder)) await build(folder, options);
     const index = readIndex(path.join(folder, INDEX));
     const file = path.join(folder, DATA);
@@ -113,15 +117,43 @@ export class FeatureCache {
   }
 }
 
-function keyOf({ encoder, dataset, transform }: FeatureCacheOptions): string {
+async function keyOf({ encoder, dataset, transform }: FeatureCacheOptions): Promise<string> {
   const made = {
     format: FORMAT,
     encoder: encoder.fingerprint(),
     transform,
     dataset: dataset.name,
     length: dataset.length ?? null,
+    pictures: await firstPictures(dataset),
   };
   return createHash('sha256').update(JSON.stringify(made)).digest('hex');
+}
+
+/** SHA-256 over keys, ids and pictures of the first samples. */
+async function firstPictures(dataset: Dataset): Promise<string> {
+  const hash = createHash('sha256');
+  const stream = dataset.stream({ seed: 0, shuffle: false, epochs: 1 });
+  try {
+    for (let i = 0; i < PROBED; i++) {
+      const entry = (await stream.next())?.entry;
+      if (entry === undefined) break;
+      hash.update(JSON.stringify([entry.key, isBroken(entry) ? null : entry.imageId]));
+      if (!isBroken(entry)) hash.update(bytesOfPicture(entry));
+    }
+  } finally {
+    await stream.close();
+  }
+  return hash.digest('hex');
+}
+
+/** Nothing of a picture that cannot be read: it is left out later, and named then. */
+function bytesOfPicture({ image }: Sample): Uint8Array {
+  try {
+    return readRange(image);
+  } catch (error) {
+    if (error instanceof FileError) return new Uint8Array();
+    throw error;
+  }
 }
 
 async function build(folder: string, options: FeatureCacheOptions): Promise<void> {

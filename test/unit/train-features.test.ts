@@ -139,6 +139,23 @@ describe('a cache of features', () => {
     for (const cache of all) cache.close();
   });
 
+  test('is another one for other pictures of the same names', async () => {
+    const folders = ['one', 'other'].map((name) => path.join(root, name));
+    for (const [i, folder] of folders.entries()) {
+      fs.mkdirSync(folder);
+      fs.copyFileSync(path.join(photos, NAMES[i] as string), path.join(folder, '1.png'));
+      fs.writeFileSync(path.join(folder, 'captions.jsonl'), `${JSON.stringify({ image: '1.png', caption: 'a photo' })}\n`);
+    }
+    const sums: number[] = [];
+    for (const folder of folders) {
+      const cache = await open({ dataset: await jsonLines(path.join(folder, 'captions.jsonl')) });
+      sums.push(scope(() => cache.features(['1.png']).sum().item()));
+      cache.close();
+      fs.rmSync(cache.folder, { recursive: true });
+    }
+    expect(sums[0]).not.toBe(sums[1]);
+  });
+
   test.each([
     [trainTransform({ size: 32 }), 'random crops'],
     [evalTransform({ size: 32, flip: 0.5 }), 'flip 0.5'],
