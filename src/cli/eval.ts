@@ -56,7 +56,11 @@ async function evalRetrieval({ json = false, ...flags }: Readonly<Record<string,
   const { pictures, texts, metrics } = await untilSignal(async (signal) => {
     const progress = new PhaseProgress();
     try {
-      return await measureRetrieval(settings, { signal, onProgress: (now) => progress.show(now) });
+      return await measureRetrieval(settings, {
+        signal,
+        onProgress: (now) => progress.show(now),
+        onBroken: ({ key, problem }) => note(`left out ${key}: ${problem.split('\n', 1)}`),
+      });
     } finally {
       progress.stop();
     }

@@ -1,4 +1,12 @@
-import { evalTransform, ImageProcessor, type ImageTransform, loader, openDataset, Tokenizer } from '../data/index.ts';
+import {
+  evalTransform,
+  ImageProcessor,
+  type ImageTransform,
+  type LoaderOptions,
+  loader,
+  openDataset,
+  Tokenizer,
+} from '../data/index.ts';
 import { Blip2ForImageTextRetrieval } from '../models/index.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { evaluateRetrieval, type RetrievalModel, type RetrievalProgress, type RetrievalResult } from '../tasks/index.ts';
@@ -65,13 +73,19 @@ interface Opened {
 }
 
 /**
- * Measures image-text retrieval with a trained model on a data set, as the command line does: see `evaluateRetrieval`.
+ * Measures image-text retrieval with a trained model on a data set, as the command line does: see `evaluateRetrieval`. `onBroken` is told of
+ * samples that cannot be used and are left out.
  * @throws ArgumentError naming the setting as `run.<name>`; FileError for what cannot be read; the signal's reason once that is aborted
  */
 export async function measureRetrieval(
   given: Pick<RetrievalSettings, 'model' | 'data'> & Partial<RetrievalSettings>,
-  options: { signal?: AbortSignal; onProgress?: (progress: RetrievalProgress) => void } = {},
+  options: {
+    signal?: AbortSignal;
+    onProgress?: (progress: RetrievalProgress) => void;
+    onBroken?: LoaderOptions['onBroken'];
+  } = {},
 ): Promise<RetrievalResult> {
+  const { onBroken = () => {}, ...rest } = options;
   const settings = overridden<RetrievalSettings>(DEFAULTS as RetrievalSettings, given, RULES, 'run');
   for (const name of ['model', 'data'] as const) {
     if (settings[name] === undefined)
@@ -87,9 +101,17 @@ export async function measureRetrieval(
   const opened = openModel(settings);
   try {
     const { model, tokenizer, encoder, transform } = opened;
-    const reading = { batchSize, transform, shuffle: false, epochs: 1, device: settings.device, maxBroken: settings.maxBroken };
+    const reading = {
+      batchSize,
+      transform,
+      shuffle: false,
+      epochs: 1,
+      device: settings.device,
+      maxBroken: settings.maxBroken,
+      onBroken,
+    };
     const gallery = loader(pictures, settings.workers === null ? reading : { ...reading, workers: settings.workers });
-    return await evaluateRetrieval(model, gallery, { tokenizer, encoder, topK, precision: dtype, ...options });
+    return await evaluateRetrieval(model, gallery, { tokenizer, encoder, topK, precision: dtype, ...rest });
   } finally {
     opened.dispose();
   }

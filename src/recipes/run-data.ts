@@ -21,6 +21,13 @@ export interface TrainingData {
 
 const INTERVAL = 10_000; // ms
 
+/** Names samples that cannot be used in the logs. */
+export function leftOut(logs: readonly TrainingLog[]): (sample: BrokenSample) => void {
+  return ({ key, problem }) => {
+    for (const log of logs) log.message(`left out ${key}: ${problem.split('\n', 1)}`);
+  };
+}
+
 /**
  * A run's pictures with captions: read by a loader, or, where the settings name a folder for features, from a cache of these. Samples that
  * cannot be used are named in the logs.
@@ -40,7 +47,7 @@ export async function openTrainingData(
   const say = (text: string): void => {
     for (const log of logs) log.message(text);
   };
-  const onBroken = ({ key, problem }: BrokenSample): void => say(`left out ${key}: ${problem.split('\n', 1)}`);
+  const onBroken = leftOut(logs);
   const common = { maxBroken, onBroken, ...(workers === null ? {} : { workers }) };
   let cache: FeatureCache | undefined;
   return {

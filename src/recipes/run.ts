@@ -14,7 +14,7 @@ import {
   type TrainingResult,
 } from '../train/index.ts';
 import { type RecipeRunOptions, recipeBatchSize } from './recipe-trainer.ts';
-import { openTrainingData } from './run-data.ts';
+import { leftOut, openTrainingData } from './run-data.ts';
 import { type RunSettings, writeRun } from './run-settings.ts';
 import type { TrainingRecipe } from './training-recipe.ts';
 
@@ -93,7 +93,7 @@ export async function openRun<R extends TrainingRecipe, S>(
   const encoder = new FrozenEncoder(loadVisionTower(recipe.vision, settings.visionWeights, { dtype, device }), dtype);
   const logs = [new JsonLinesLog(path.join(out, 'log.jsonl')), new TensorBoardLog(out), ...(more?.(recipe) ?? [])];
   const data = await openTrainingData(settings, { batchSize: recipeBatchSize(recipe), transform: image, seed }, encoder, logs);
-  const gallery = await openGallery(settings, recipe);
+  const gallery = await openGallery(settings, recipe, logs);
   writeRun(out, stage, { ...settings, ...recipe });
   fs.mkdirSync(path.join(out, TOKENIZER), { recursive: true });
   tokenizer.savePretrained(path.join(out, TOKENIZER));
@@ -126,6 +126,7 @@ export async function openRun<R extends TrainingRecipe, S>(
 async function openGallery(
   { evaluation, images, device, workers, maxBroken }: RunSettings,
   { image }: TrainingRecipe,
+  logs: readonly TrainingLog[],
 ): Promise<(() => AsyncIterable<Batch>) | null> {
   if (evaluation.data === null) return null;
   const folder = evaluation.images ?? images;
@@ -135,6 +136,7 @@ async function openGallery(
     ...(folder === null ? {} : { images: folder }),
   });
   const transform = evalTransform({ ...image, crop: null, flip: 0 });
-  const options = { batchSize: evaluation.batchSize, transform, shuffle: false, epochs: 1, device, maxBroken };
+  const onBroken = leftOut(logs);
+  const options = { batchSize: evaluation.batchSize, transform, shuffle: false, epochs: 1, device, maxBroken, onBroken };
   return () => loader(dataset, workers === null ? options : { ...options, workers });
 }
