@@ -175,7 +175,8 @@ export function saveCheckpoint(
     writeInto(model, temporary, files, options);
     attempt(directory, () => fs.renameSync(temporary, target));
   } catch (error) {
-    fs.rmSync(temporary, { recursive: true, force: true });
+    // Below what is no folder even `force` fails, and would hide why.
+    if (fs.existsSync(temporary)) fs.rmSync(temporary, { recursive: true, force: true });
     throw error;
   }
 }

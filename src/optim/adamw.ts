@@ -225,7 +225,12 @@ function validated(settings: AdamWSettings): AdamWSettings {
     if (!ok) throw new ArgumentError(name, expected, String(value));
   };
   check(Number.isFinite(lr) && lr >= 0, 'lr', 'a number of at least 0', lr);
-  check(betas.length === 2 && betas.every((beta) => beta >= 0 && beta < 1), 'betas', 'two numbers in [0, 1)', betas);
+  check(
+    Array.isArray(betas) && betas.length === 2 && betas.every((beta) => beta >= 0 && beta < 1),
+    'betas',
+    'two numbers in [0, 1)',
+    betas,
+  );
   check(Number.isFinite(eps) && eps >= 0, 'eps', 'a number of at least 0', eps);
   check(Number.isFinite(weightDecay) && weightDecay >= 0, 'weightDecay', 'a number of at least 0', weightDecay);
   return { lr, betas: [betas[0], betas[1]], eps, weightDecay };

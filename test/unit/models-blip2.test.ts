@@ -57,6 +57,18 @@ function ids(batch: number, images = QUERIES): Tensor {
   );
 }
 
+test('what is no tensor is named', async () => {
+  const list = [1, 2] as unknown as Tensor;
+  const [pixelValues, inputIds] = [pictures(1), ids(1)];
+  const named = (argument: string) => expect.objectContaining({ name: 'ArgumentError', argument });
+  expect(() => generation.forward(null as unknown as Blip2Inputs)).toThrow(named('inputs'));
+  expect(() => generation.forward({ pixelValues: list, inputIds })).toThrow(named('pixelValues'));
+  expect(() => generation.forward({ pixelValues, inputIds: list })).toThrow(named('inputIds'));
+  await expect(generation.generate(null as unknown as Blip2Inputs)).rejects.toEqual(named('inputs'));
+  await expect(generation.generate({ pixelValues, inputIds: list })).rejects.toEqual(named('inputIds'));
+  await expect(generation.generate({ pixelValues, inputIds, attentionMask: list })).rejects.toEqual(named('attentionMask'));
+});
+
 describe('pictures and ids that do not fit together', () => {
   test.each<[string, () => Blip2Inputs, string]>([
     [

@@ -235,4 +235,9 @@ describe('saving over an earlier checkpoint', () => {
     expect(failure(() => model.savePretrained(path.join(folder, 'new')))).toBeInstanceOf(ArgumentError);
     expect(fs.readdirSync(folder)).toEqual([]);
   });
+
+  test('below a file is a FileError', () => {
+    const model = Blip2ForConditionalGeneration.fromPretrained(opt);
+    expect(failure(() => model.savePretrained(path.join(opt, 'config.json', 'new')))).toBeInstanceOf(FileError);
+  });
 });

@@ -10,6 +10,8 @@ import {
   streamTokens,
 } from '../../generate/index.ts';
 import { ArgumentError } from '../../native/errors.ts';
+import { checkTensors } from '../../tensor/base.ts';
+import { checkObject } from '../../tensor/check.ts';
 import { cat, full, inferenceMode, keep, scope, type Tensor } from '../../tensor/index.ts';
 import type { Blip2ForConditionalGeneration } from './model.ts';
 
@@ -39,6 +41,7 @@ interface Prepared {
 
 /** Encodes pictures and prompt once, whatever the number of beams, and fills in the configuration's special tokens. */
 function prepare(model: Blip2ForConditionalGeneration, inputs: GenerateInputs, options: GenerateOptions): Prepared {
+  checkInputs(inputs);
   options.signal?.throwIfAborted();
   return inferenceMode(() =>
     scope(() => {
@@ -52,6 +55,13 @@ function prepare(model: Blip2ForConditionalGeneration, inputs: GenerateInputs, o
       return { decoding, inputIds: keep(model.language.start(inputIds)), options: { ...options, eosTokenId, padTokenId } };
     }),
   );
+}
+
+function checkInputs(inputs: GenerateInputs): void {
+  checkObject(inputs, 'inputs');
+  const { pixelValues, languageModelInputs, inputIds, attentionMask } = inputs;
+  const named = Object.entries({ pixelValues, languageModelInputs, inputIds, attentionMask });
+  checkTensors(Object.fromEntries(named.filter(([, tensor]) => tensor != null)));
 }
 
 /** The queries as the language model reads them, `[B, Q, E]`. */

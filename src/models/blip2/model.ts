@@ -3,6 +3,8 @@
 import type { Continuations, DecidedToken, Generated, GenerateOptions, ScoreOptions } from '../../generate/index.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
+import { checkTensors } from '../../tensor/base.ts';
+import { checkObject } from '../../tensor/check.ts';
 import { crossEntropy, scope, type Tensor } from '../../tensor/index.ts';
 import { type LoadOptions, loadPretrained, type SavePretrainedOptions, saveCheckpoint } from '../checkpoint.ts';
 import { QFormerModel } from '../qformer/model.ts';
@@ -126,6 +128,7 @@ export class Blip2ForConditionalGeneration extends Module {
    * @throws ArgumentError where pictures and ids do not fit together, or the pictures' size is not the tower's
    */
   forward(inputs: Blip2Inputs): Blip2Output {
+    checkObject(inputs, 'inputs');
     const features = this.#imageFeatures(inputs.pixelValues, inputs.interpolatePosEncoding);
     const { logits, loss } = scope(() => {
       const { hidden, targets } = this.#language.pass({
@@ -152,6 +155,7 @@ export class Blip2ForConditionalGeneration extends Module {
    * @throws ArgumentError where a row has not exactly Q image tokens, or there are not as many rows as pictures
    */
   embedPrompt(inputIds: Tensor, projected: Tensor): Tensor {
+    checkTensors({ inputIds, projected });
     const { imageTokenIndex, textConfig } = this.#config;
     const [batch, queries] = [projected.size(0), projected.size(1)];
     if (inputIds.ndim !== 2 || inputIds.size(0) !== batch) {

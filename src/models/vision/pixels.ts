@@ -1,4 +1,5 @@
 import { ArgumentError } from '../../native/errors.ts';
+import { checkTensors } from '../../tensor/base.ts';
 import { cat, type Tensor, upsampleBicubic } from '../../tensor/index.ts';
 
 /** How a vision tower runs. */
@@ -14,6 +15,7 @@ export interface VisionOptions {
  * @throws ArgumentError naming both sizes
  */
 export function checkPixels(pixelValues: Tensor, imageSize: number, patchSize: number, interpolate: boolean): void {
+  checkTensors({ pixelValues });
   const { shape } = pixelValues;
   const [, channels, height = 0, width = 0] = shape;
   const fits = interpolate ? height >= patchSize && width >= patchSize : height === imageSize && width === imageSize;
