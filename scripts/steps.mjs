@@ -74,10 +74,12 @@ export function setup() {
 /** Builds the addon a second way, by cmake-js into a folder of its own, and loads it. Returns the exit status. */
 export function buildWithCmake() {
   const out = path.join(root, 'build/cmake');
-  const script = `const { candidates } = await import('./dist/native/locate.js'); console.log(JSON.stringify(candidates().find(({ taken }) => taken)))`;
+  // The one in use; before anything was built, the first that is there.
+  const script = `const all = (await import('./dist/native/locate.js')).candidates();
+    console.log(JSON.stringify(all.find(({ taken }) => taken) ?? all.find(({ version }) => version)));`;
   const located = spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: root, encoding: 'utf8' });
   if (located.status !== 0 || located.stdout.trim() === 'undefined') {
-    console.error(located.stderr || 'no libtorch that an addon was built for');
+    console.error(located.stderr || 'there is no libtorch: run `npx blip2 setup`, or set LIBTORCH to its folder');
     return located.status || 1;
   }
   const { directory, version } = JSON.parse(located.stdout);
