@@ -7,7 +7,7 @@ import type { GenerativeFacts } from './protocol.ts';
 
 /** Options of the calls that write text: {@link GenerateOptions}, and how many pictures go through the model at a time. */
 export interface TextOptions extends Omit<GenerateOptions, 'numReturnSequences' | 'seed'> {
-  /** Where sampling starts; every picture has its own stream from it. */
+  /** Where sampling starts. Every picture draws the same numbers from it, so its text does not depend on the others; without it, its own. */
   seed?: number | undefined;
   /** Pictures in one batch; 8 unless told. */
   batchSize?: number | undefined;
