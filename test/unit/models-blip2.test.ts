@@ -64,6 +64,9 @@ test('what is no tensor is named', async () => {
   expect(() => generation.forward(null as unknown as Blip2Inputs)).toThrow(named('inputs'));
   expect(() => generation.forward({ pixelValues: list, inputIds })).toThrow(named('pixelValues'));
   expect(() => generation.forward({ pixelValues, inputIds: list })).toThrow(named('inputIds'));
+  expect(() => retrieval.forward(null as unknown as Blip2Inputs)).toThrow(named('inputs'));
+  expect(() => retrieval.forward({ pixelValues, inputIds: list })).toThrow(named('inputIds'));
+  expect(() => retrieval.encodeTexts(list)).toThrow(named('inputIds'));
   await expect(generation.generate(null as unknown as Blip2Inputs)).rejects.toEqual(named('inputs'));
   await expect(generation.generate({ pixelValues, inputIds: list })).rejects.toEqual(named('inputIds'));
   await expect(generation.generate({ pixelValues, inputIds, attentionMask: list })).rejects.toEqual(named('attentionMask'));

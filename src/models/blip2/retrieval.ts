@@ -1,6 +1,8 @@
 // B pictures, T texts, Q queries a picture, N image tokens, L length of a text, D width of the Q-Former, E of the features compared.
 import { ArgumentError } from '../../native/errors.ts';
 import { initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
+import { checkTensors } from '../../tensor/base.ts';
+import { checkObject } from '../../tensor/check.ts';
 import { scope, type Tensor } from '../../tensor/index.ts';
 import { type LoadOptions, loadPretrained, type SavePretrainedOptions, saveCheckpoint } from '../checkpoint.ts';
 import { QFormerEmbeddings } from '../qformer/embeddings.ts';
@@ -102,6 +104,7 @@ export class Blip2ForImageTextRetrieval extends Module {
 
   /** Hugging Face's forward: contrast of all pictures and texts, or matching of pairs. */
   forward(inputs: RetrievalInputs): RetrievalOutput {
+    checkObject(inputs, 'inputs');
     const { pixelValues, inputIds, attentionMask } = this.#withoutImageTokens(inputs);
     return scope(() => {
       if (inputs.useImageTextMatchingHead) {
@@ -141,6 +144,7 @@ export class Blip2ForImageTextRetrieval extends Module {
     attentionMask?: Tensor,
     options: { classOnly?: boolean } = {},
   ): { textEmbeds: Tensor; lastHiddenState: Tensor } {
+    checkTensors({ inputIds });
     return scope(() => textFeatures(this, inputIds, attentionMask, options));
   }
 
@@ -151,6 +155,8 @@ export class Blip2ForImageTextRetrieval extends Module {
    * @throws ArgumentError where pictures and texts are not as many
    */
   match(images: MatchImages, inputIds: Tensor, attentionMask?: Tensor, options: MatchOptions = {}): Tensor {
+    checkObject(images, 'images');
+    checkTensors({ inputIds });
     return scope(() => {
       if ('sharedPictures' in images) return matchingLogits(this, images.sharedPictures, inputIds, attentionMask, options);
       const keyValues = 'imageFeatures' in images ? this.imageKeyValues(images.imageFeatures) : images.imageKeyValues;
@@ -180,6 +186,7 @@ export class Blip2ForImageTextRetrieval extends Module {
 
   /** Takes the image tokens off ids and mask where the configuration says that they are there. */
   #withoutImageTokens(inputs: RetrievalInputs): RetrievalInputs {
+    checkTensors({ inputIds: inputs.inputIds });
     if (this.#config.imageTokenIndex === null) return inputs;
     const queries = this.#config.numQueryTokens;
     const length = inputs.inputIds.size(1);

@@ -1,5 +1,6 @@
 import { ArgumentError } from '../../native/errors.ts';
 import { activation, Dropout, Embedding, type Initializer, initNormal, LayerNorm, Linear, Module } from '../../nn/index.ts';
+import { checkTensors } from '../../tensor/base.ts';
 import { arange, linear, scope, type Tensor } from '../../tensor/index.ts';
 import { type AttentionContext, OptAttention } from './attention.ts';
 import type { OptConfig } from './config.ts';
@@ -146,6 +147,7 @@ export class OptForCausalLM extends Module {
    * @returns decoder outputs `[B, L, E]`; {@link project} makes logits of them
    */
   forward(inputsEmbeds: Tensor, attentionMask: Tensor | null): Tensor {
+    checkTensors({ inputsEmbeds });
     const length = inputsEmbeds.size(1);
     const { maxPositionEmbeddings } = this.#config;
     if (length > maxPositionEmbeddings) {
