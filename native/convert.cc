@@ -260,6 +260,7 @@ napi_value ToJs(Environment& environment, c10::IValue&& value) {
     return ToJs(env, value.toSymBool().guard_bool(__FILE__, __LINE__));
   } else if (value.isScalar()) {
     const at::Scalar scalar = value.toScalar();
+    if (scalar.isComplex()) throw ArgumentError("result", "a real number", "a complex number");
     return scalar.isFloatingPoint() ? ToJs(env, scalar.toDouble()) : ToJs(env, scalar.toLong());
   } else if (value.isString()) {
     return ToJs(env, value.toStringRef());

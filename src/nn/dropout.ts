@@ -1,3 +1,4 @@
+import { ArgumentError } from '../native/errors.ts';
 import { dropout, type Tensor } from '../tensor/index.ts';
 import { Module } from './module.ts';
 
@@ -6,8 +7,10 @@ export class Dropout extends Module {
   /** Probability of dropping an element, in training. */
   readonly p: number;
 
+  /** @throws ArgumentError where p is no probability */
   constructor(p: number) {
     super();
+    if (!(p >= 0 && p <= 1)) throw new ArgumentError('p', 'a probability from 0 to 1', String(p));
     this.p = p;
   }
 

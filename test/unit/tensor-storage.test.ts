@@ -271,6 +271,7 @@ test('8-bit floats come out as float32; complex numbers only as pairs', () => {
     expect(tensor([1.5, -2], { dtype: 'float8_e5m2' }).toArray()).toEqual([1.5, -2]);
     const complex = callOperator('complex', tensor([1]), tensor([2])) as Tensor;
     expect(() => complex.data()).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }));
+    expect(() => complex.item()).toThrow(/a real number.*a complex number/);
     expect((callOperator('view_as_real', complex) as Tensor).toArray()).toEqual([[1, 2]]);
   });
 });
