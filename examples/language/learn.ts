@@ -75,7 +75,7 @@ export async function learnLanguage(options: LearningOptions): Promise<Learned |
     objective: new Speaking(language.logits),
     data: (state) => lessonStream(source, typeof state === 'number' ? state : 0),
     optimizer: new AdamW(decayGroups(model.namedParameters(), { weightDecay: 0.05 }), { betas: [0.9, 0.98] }),
-    schedule: warmupCosine({ peak: rate, warmupSteps: Math.min(100, steps / 10), totalSteps: steps }),
+    schedule: warmupCosine({ peak: rate, warmupSteps: Math.min(100, Math.floor(steps / 10)), totalSteps: steps }),
     steps,
     directory: run,
     resume: true,
