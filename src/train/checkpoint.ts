@@ -23,6 +23,8 @@ export interface RunState {
   readonly scaler: LossScalerState | null;
   /** The best evaluation so far. */
   readonly best: BestCheckpoint | null;
+  /** Whether this step has been evaluated. */
+  readonly evaluated: boolean;
   /** What the run was told; null where it was told nothing. */
   readonly recipe: Json;
 }
@@ -56,11 +58,8 @@ export function saveTraining(folder: string, model: Module, optimizer: AdamW, st
   try {
     attempt(folder, () => fs.mkdirSync(temporary, { recursive: true }));
     saveSafetensors(path.join(temporary, MODEL), whole ? model.stateDict() : trainedState(model));
-    const { groups, steps, tensors } = named(model, optimizer);
-    saveSafetensors(path.join(temporary, OPTIMIZER), tensors);
-    const generators = Object.entries(state.generators).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')]);
-    const json = { format: FORMAT, ...state, generators: Object.fromEntries(generators), optimizer: { groups, steps } };
-    writeFileAtomically(path.join(temporary, STATE), `${JSON.stringify(json, null, 1)}\n`);
+    saveSafetensors(path.join(temporary, OPTIMIZER), named(model, optimizer).tensors);
+    saveRunState(temporary, model, optimizer, state);
     attempt(folder, () => {
       fs.renameSync(temporary, folder);
       syncFolder(path.dirname(folder));
@@ -69,6 +68,17 @@ export function saveTraining(folder: string, model: Module, optimizer: AdamW, st
     fs.rmSync(temporary, { recursive: true, force: true });
     throw error;
   }
+}
+
+/**
+ * Writes `state.json` alone, into a checkpoint whose tensors are those of this step already.
+ * @throws FileError
+ */
+export function saveRunState(folder: string, model: Module, optimizer: AdamW, state: RunState): void {
+  const { groups, steps } = named(model, optimizer);
+  const generators = Object.entries(state.generators).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')]);
+  const json = { format: FORMAT, ...state, generators: Object.fromEntries(generators), optimizer: { groups, steps } };
+  writeFileAtomically(path.join(folder, STATE), `${JSON.stringify(json, null, 1)}\n`);
 }
 
 /**
@@ -91,6 +101,7 @@ export function loadTraining(folder: string, model: Module, optimizer: AdamW): R
     generators: fields.child('generators').bytes(),
     scaler: scaler === null ? null : { scale: scaler.number('scale'), tracker: scaler.count('tracker') },
     best: fields.best(),
+    evaluated: fields.flag('evaluated', true),
     recipe: fields.raw('recipe') ?? null,
   };
 }

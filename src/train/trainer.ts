@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ArgumentError } from '../native/errors.ts';
 import { LossScaler } from '../optim/index.ts';
 import { type Device, deviceMemory } from '../tensor/index.ts';
-import { type BestCheckpoint, loadTraining, readRecipe, saveTraining } from './checkpoint.ts';
+import { type BestCheckpoint, loadTraining, readRecipe, saveRunState, saveTraining } from './checkpoint.ts';
 import { CheckpointFolder } from './checkpoint-folder.ts';
 import type { BatchStream } from './data.ts';
 import { type GeneratorStates, Generators } from './generators.ts';
@@ -67,6 +67,8 @@ export class Trainer<B, P = B> {
   #best: BestCheckpoint | null = null;
   #saved: number | null = null;
   #evaluated: number | null = null;
+  /** Whether the last checkpoint does not know yet of the evaluation that followed it. */
+  #stale = false;
   #pending: Pending<B> | null = null;
 
   /** @throws ArgumentError */
@@ -131,14 +133,17 @@ export class Trainer<B, P = B> {
     this.#done = this.#saved = state.step;
     this.#samples = state.samples;
     this.#best = state.best;
+    this.#evaluated = state.evaluated ? state.step : null;
     return state.data;
   }
 
   async #loop(stream: BatchStream<B>, interrupt: Interrupt): Promise<TrainingResult['reason']> {
-    const { steps, evaluation, checkpoints = {} } = this.#options;
+    const { steps, checkpoints = {} } = this.#options;
     const { every = 1000 } = checkpoints;
     let reason: TrainingResult['reason'] = 'done';
     this.#speed.start(this.#samples);
+    // A run that was told to end within an evaluation makes up for it.
+    if (this.#done > 0 && this.#done < steps && this.#evaluates()) await this.#evaluate(stream, interrupt.signal);
     while (this.#done < steps && interrupt.reason === null) {
       const started = performance.now();
       const batches = await this.#nextBatches(stream);
@@ -149,11 +154,11 @@ export class Trainer<B, P = B> {
       const before = this.#pending;
       this.#pending = this.#launch(batches, performance.now() - started);
       if (before !== null) await this.#settle(before);
-      if (evaluation !== undefined && this.#done % evaluation.every === 0) await this.#evaluate(stream, interrupt.signal);
+      if (this.#evaluates()) await this.#evaluate(stream, interrupt.signal);
       if (this.#done % every === 0) await this.#save(stream);
       await nextTurn();
     }
-    if (evaluation !== undefined && interrupt.reason === null) await this.#evaluate(stream, interrupt.signal);
+    if (interrupt.reason === null) await this.#evaluate(stream, interrupt.signal);
     if (interrupt.reason !== null) reason = interrupt.reason as TrainingResult['reason'];
     await this.#save(stream);
     return reason;
@@ -245,11 +250,16 @@ export class Trainer<B, P = B> {
     if (this.#pending !== null) await this.#settle(this.#pending);
   }
 
+  /** Whether an evaluation belongs behind the step that is done. */
+  #evaluates(): boolean {
+    const { evaluation, steps } = this.#options;
+    return evaluation !== undefined && (this.#done % evaluation.every === 0 || this.#done === steps);
+  }
+
   async #evaluate(stream: BatchStream<B>, signal: AbortSignal): Promise<void> {
     const { evaluation, model, logs = [] } = this.#options;
     await this.#drain();
     if (evaluation === undefined || this.#evaluated === this.#done) return;
-    this.#evaluated = this.#done;
     const started = performance.now();
     const generators = this.#generators.states();
     const modes = [...model.modules()].map((module) => [module, module.training] as const);
@@ -264,6 +274,8 @@ export class Trainer<B, P = B> {
       for (const [module, training] of modes) module.training = training;
       this.#generators.restore(generators);
     }
+    this.#evaluated = this.#done;
+    this.#stale = this.#saved === this.#done;
     for (const log of logs) log.evaluation(this.#done, metrics);
     if (evaluation.best !== undefined) {
       const { metric, better } = evaluation.best;
@@ -281,7 +293,7 @@ export class Trainer<B, P = B> {
 
   async #save(stream: BatchStream<B>): Promise<void> {
     await this.#drain();
-    if (this.#saved === this.#done) return;
+    if (this.#saved === this.#done && !this.#stale) return;
     const { model, optimizer, checkpoints = {}, recipe = null } = this.#options;
     const state = {
       step: this.#done,
@@ -290,11 +302,15 @@ export class Trainer<B, P = B> {
       generators: this.#generators.states(),
       scaler: this.#scaler?.state() ?? null,
       best: this.#best,
+      evaluated: this.#evaluated === this.#done,
       recipe,
     };
     const started = performance.now();
-    saveTraining(this.#folder.at(this.#done), model, optimizer, state, checkpoints.whole);
+    const folder = this.#folder.at(this.#done);
+    if (this.#stale) saveRunState(folder, model, optimizer, state);
+    else saveTraining(folder, model, optimizer, state, checkpoints.whole);
     this.#saved = this.#done;
+    this.#stale = false;
     this.#folder.prune(checkpoints.keepLast ?? 2, this.#best?.step ?? null);
     this.#speed.pause(performance.now() - started);
   }

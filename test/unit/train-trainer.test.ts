@@ -16,6 +16,7 @@ import {
   type TrainerOptions,
   threads,
 } from '../../src/index.ts';
+import { readProgress } from '../../src/train/checkpoint.ts';
 import { numbers, type Toy, type ToyBatch, ToyObjective, toy, weights } from '../support/toy-run.ts';
 
 // One thread: several test files run at a time, and threads that wait for each other's cores would take minutes.
@@ -276,9 +277,42 @@ describe('the end', () => {
     expect(await first.trainer.run()).toMatchObject({ reason: 'abort', step: last });
     expect(first.notes.evaluations.map(([step]) => step)).toEqual([4, 8].slice(0, last / 4 - 1));
     expect(saved(directory)).toEqual([`step-${String(last).padStart(8, '0')}`]);
-    const second = toy(directory, { resume: true, evaluation: { every: 4, run: async (step) => ({ score: step }) } });
-    expect(await second.trainer.run()).toMatchObject({ reason: 'done', step: 12 });
-    expect(second.notes.evaluations.map(([step]) => step)).toEqual(last === 4 ? [8, 12] : [12]);
+    // The run that goes on makes up for it, and its best is found in the checkpoint.
+    const evaluation = {
+      every: 4,
+      run: async (step: number) => ({ score: -step }),
+      best: { metric: 'score', better: 'higher' },
+    } as const;
+    const second = toy(directory, { resume: true, evaluation });
+    expect(await second.trainer.run()).toMatchObject({ reason: 'done', step: 12, best: { step: last, value: -last } });
+    expect(second.notes.evaluations.map(([step]) => step)).toEqual(last === 4 ? [4, 8, 12] : [12]);
+    expect(readProgress(path.join(directory, 'checkpoints/step-00000012')).best).toEqual({ step: last, value: -last });
+    expect(saved(directory)).toContain(`step-${String(last).padStart(8, '0')}`);
+    // And what has been evaluated is not evaluated again.
+    const third = toy(directory, { resume: true, evaluation });
+    await third.trainer.run();
+    expect(third.notes.evaluations).toEqual([]);
+  });
+
+  test('an evaluation that a run has not come to is made up for only once', async () => {
+    const [directory, abort] = [folder(), new AbortController()];
+    const data = numbers([8], (_, number) => number === 3 && abort.abort());
+    const run = async (step: number, signal?: AbortSignal): Promise<Record<string, number>> => {
+      signal?.throwIfAborted();
+      return { score: step };
+    };
+    // Told to end in step 4, behind which an evaluation stands; then again, before that evaluation.
+    for (const signal of [abort.signal, abort.signal]) {
+      const part = toy(directory, { data, resume: true, evaluation: { every: 4, run }, signal });
+      expect(await part.trainer.run()).toMatchObject({ reason: 'abort', step: 4 });
+      expect(part.notes.evaluations).toEqual([]);
+    }
+    const rest = toy(directory, { resume: true, steps: 6, evaluation: { every: 4, run } });
+    await rest.trainer.run();
+    expect(rest.notes.evaluations.map(([step]) => step)).toEqual([4, 6]);
+    const whole = toy(folder(), { steps: 6 });
+    await whole.trainer.run();
+    expect(weights(rest.model)).toEqual(weights(whole.model));
   });
 
   test('an abort signal ends the run after its step; it saves, and goes on later', async () => {
