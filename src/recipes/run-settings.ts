@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { type DatasetSource, parseDatasetSource } from '../data/index.ts';
+import { type DatasetSource, type ImageTransform, parseDatasetSource } from '../data/index.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
 import { readJsonObject, reasonOf, writeFileAtomically } from '../native/files.ts';
@@ -110,11 +110,29 @@ export function checkNames(given: object, known: readonly string[]): void {
   if (odd !== undefined) throw new ArgumentError('run', `settings out of ${[...new Set(names)].join(', ')}`, odd);
 }
 
-/** @throws ArgumentError for a setting that is not there and has no value of its own */
-export function checkGiven(settings: object, expected: Readonly<Record<string, string>>): void {
-  for (const [name, words] of Object.entries({ out: 'a folder', data: sources.expected, ...expected })) {
-    if ((settings as Record<string, unknown>)[name] === undefined) throw new ArgumentError(`run.${name}`, words, 'none');
+/**
+ * @param resume whether a run was to go on
+ * @throws ArgumentError for a setting that is not there and has no value of its own
+ */
+export function checkGiven(settings: Partial<RunSettings>, expected: Readonly<Record<string, string>>, resume: boolean): void {
+  const needed = { out: 'a folder', data: sources.expected, ...expected };
+  const missing = Object.entries(needed).find(([name]) => (settings as Record<string, unknown>)[name] === undefined);
+  if (missing === undefined) return;
+  const [name, words] = missing;
+  const { out } = settings;
+  if (resume && out !== undefined && stageOf(out) === undefined) {
+    const expected = `a folder with a run to resume (there is no ${FILE} in it), or else all that a new run needs,`;
+    throw new ArgumentError('run.out', expected, out);
   }
+  throw new ArgumentError(`run.${name}`, words, 'none');
+}
+
+/** @throws ArgumentError where features were to be kept of pictures that are never the same twice */
+export function checkFeatures({ features }: RunSettings, { crop, flip }: ImageTransform): void {
+  if (features === null || (crop === null && flip === 0)) return;
+  const expected =
+    'null, or beside it image.crop null and image.flip 0 (--image.crop null --image.flip 0), as random crops and flips';
+  throw new ArgumentError('run.features', `${expected} have other features every time,`, features);
 }
 
 /** So that a run can go on from another folder. */

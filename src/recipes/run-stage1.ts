@@ -7,7 +7,17 @@ import { setThreads } from '../tensor/index.ts';
 import type { Rules } from './fields.ts';
 import { retrievalEvaluation } from './retrieval-evaluation.ts';
 import { checkFolder, lastCheckpoint, openRun, type Plan, type Run, type RunOptions, TOKENIZER } from './run.ts';
-import { checkGiven, checkNames, overlaid, place, RUN_DEFAULTS, type RunSettings, readRun, runSettings } from './run-settings.ts';
+import {
+  checkFeatures,
+  checkGiven,
+  checkNames,
+  overlaid,
+  place,
+  RUN_DEFAULTS,
+  type RunSettings,
+  readRun,
+  runSettings,
+} from './run-settings.ts';
 import { type Stage1Recipe, type Stage1RecipeOptions, stage1 } from './stage1.ts';
 import { newStage1Model, stage1Trainer } from './train-stage1.ts';
 
@@ -46,7 +56,7 @@ const VISION_NAMES = ['eva-vit-g', 'clip-vit-l'];
 export async function stage1Run(given: Stage1Settings, options: RunOptions = {}): Promise<Run<Stage1Recipe>> {
   const { resume = false } = options;
   const { recipe, settings, tokenizerFolder } = plan(given, resume);
-  checkGiven(settings, NEEDED);
+  checkGiven(settings, NEEDED, resume);
   if (tokenizerFolder === undefined)
     throw new ArgumentError('run.tokenizer', "a tokenizer's folder, as there is no BERT,", 'none');
   checkFolder(settings.out, resume);
@@ -103,6 +113,7 @@ function plan(given: Partial<Stage1Settings>, resume: boolean): Stage1Plan {
     vision: (isFolder ? readVisionTowerConfig(tower) : tower) as Stage1RecipeOptions['vision'],
     model: { ...words, ...options.model, qformerConfig: { ...words.qformerConfig, ...options.model?.qformerConfig } },
   });
+  checkFeatures(settings, recipe.image);
   return { recipe, settings, tokenizerFolder: saved === undefined ? settings.tokenizer : path.join(settings.out, TOKENIZER) };
 }
 

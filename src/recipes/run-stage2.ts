@@ -8,6 +8,7 @@ import { lossEvaluation } from './loss-evaluation.ts';
 import { findRun, runFolder } from './open-run.ts';
 import { checkFolder, lastCheckpoint, openRun, type Plan, type Run, type RunOptions, TOKENIZER } from './run.ts';
 import {
+  checkFeatures,
   checkGiven,
   checkNames,
   overlaid,
@@ -62,7 +63,7 @@ const NEEDED = {
 export async function stage2Run(given: Stage2Settings, options: RunOptions = {}): Promise<Run<Stage2Recipe>> {
   const { resume = false } = options;
   const { recipe, settings, goesOn } = plan(given, resume);
-  checkGiven(settings, NEEDED);
+  checkGiven(settings, NEEDED, resume);
   const { out, from, device, threads, languageModelWeights: folder } = settings;
   checkFolder(out, resume);
   if (threads !== null) setThreads(threads);
@@ -125,6 +126,7 @@ function plan(given: Partial<Stage2Settings>, resume: boolean): Stage2Plan {
         : {}
       : { vision: shape as NonNullable<Stage2RecipeOptions['vision']> }),
   });
+  checkFeatures(settings, recipe.image);
   return { recipe, settings, goesOn: saved !== undefined };
 }
 

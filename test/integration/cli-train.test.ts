@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { stage1Run } from '../../src/index.ts';
 import { blip2, type Ended, type Running, start } from '../support/cli.ts';
 import { makeTinyWorld, tinyFlags } from '../support/tiny-world.ts';
 
@@ -180,8 +181,24 @@ test('features of the frozen tower are computed once, and kept', async () => {
   const texts = logged('cached').flatMap(({ text }) => text ?? []);
   expect(texts).toEqual([expect.stringMatching(/^features of 15 pictures are in .*features-[0-9a-f]{16}$/)]);
   const cropped = await blip2(train('refused', ...captions(), '--steps', '2', '--features', at('features')));
-  expect(cropped.code).toBe(1);
-  expect(cropped.err).toContain('expected one without random crops and flips');
+  // At once: neither weights nor data have been looked at, and there is no folder of a run.
+  expect([cropped.code, cropped.err]).toEqual([
+    2,
+    `blip2: expected null, or beside it image.crop null and image.flip 0 (--image.crop null --image.flip 0), as random crops and flips have other features every time, for --features but received ${at('features')}\n`,
+  ]);
+  expect(fs.existsSync(at('refused'))).toBe(false);
+  await expect(
+    stage1Run({ out: at('refused'), data: at('captions.jsonl'), vision: 'clip-vit-l', features: 'x' }),
+  ).rejects.toThrow('for run.features but received');
+});
+
+test.each(['stage1', 'stage2'])('%s: where there is no run, there is none to resume', async (stage) => {
+  const { code, err } = await blip2(['train', stage, '--out', at('nothing'), '--resume']);
+  expect([code, err]).toEqual([
+    2,
+    `blip2: expected a folder with a run to resume (there is no run.json in it), or else all that a new run needs, for --out but received ${at('nothing')}\n`,
+  ]);
+  expect(fs.existsSync(at('nothing'))).toBe(false);
 });
 
 test('samples that cannot be used are named in the logs, and too many of them end the run', async () => {

@@ -76,11 +76,13 @@ export async function match(
   const imageToText = direction(ranked.imageToText, pictures.count, topK);
   const textToImage = direction(ranked.textToImage, texts.lengths.length, topK);
   const back = placesOf(textToImage, pictures.count);
-  const textsOf = (picture: number): number[] => {
+  const pairsOf = (picture: number): Set<number> => {
     const { matched, depth } = imageToText;
     const forward = imageToText.ranked.candidates.subarray(picture * depth, picture * depth + matched);
-    const both = new Set([...forward, ...back.texts.subarray(back.starts[picture], back.starts[picture + 1])]);
-    return [...both].sort((a, b) => (texts.lengths[a] as number) - (texts.lengths[b] as number) || a - b);
+    return new Set([...forward, ...back.texts.subarray(back.starts[picture], back.starts[picture + 1])]);
+  };
+  const textsOf = (picture: number): number[] => {
+    return [...pairsOf(picture)].sort((a, b) => (texts.lengths[a] as number) - (texts.lengths[b] as number) || a - b);
   };
   const settle = (picture: number, logits: ReadonlyMap<number, number>): void => {
     const { matched, depth } = imageToText;
@@ -92,6 +94,8 @@ export async function match(
       textToImage.logits[back.places[at] as number] = logits.get(back.texts[at] as number) as number;
     }
   };
+  let total = 0;
+  for (let picture = 0; picture < pictures.count; picture++) total += pairsOf(picture).size;
   let done = 0;
   let group: Asked[] = [];
   let size = 0;
@@ -101,7 +105,7 @@ export async function match(
     if (size < settings.matchBatch && group.length < GROUP && picture + 1 < pictures.count) continue;
     await matchGroup(model, pictures, texts, group, settings.matchBatch, work, settle);
     done += size;
-    work.report('matching', done, null);
+    work.report('matching', done, total);
     group = [];
     size = 0;
   }

@@ -10,7 +10,7 @@ export interface RetrievalProgress {
   readonly phase: 'pictures' | 'texts' | 'similarities' | 'matching';
   /** Pictures or texts done; when matching, pairs. */
   readonly done: number;
-  /** How many there are; null while that is not known. */
+  /** How many there are; null of pictures, as a gallery is read to its end. */
   readonly total: number | null;
 }
 

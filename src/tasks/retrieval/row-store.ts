@@ -1,10 +1,7 @@
-import { randomBytes } from 'node:crypto';
-import fs from 'node:fs';
-import path from 'node:path';
 import { FileError } from '../../native/errors.ts';
-import { reasonOf } from '../../native/files.ts';
 import { type Dtype, empty, itemSize, keep, type Tensor } from '../../tensor/index.ts';
 import { MappedPages } from '../../tensor/mapped-pages.ts';
+import { TemporaryFile } from './temporary-file.ts';
 
 /** How rows are laid out. */
 interface Layout {
@@ -22,7 +19,7 @@ interface Part {
 
 /**
  * Rows of tensors that are appended first and read afterwards. Up to a number of bytes they stay in memory; beyond it all of them go into
- * a temporary file, which is mapped for reading and has no name any more from then on.
+ * a temporary file, which is mapped for reading.
  */
 export class RowStore {
   readonly #maxBytes: number;
@@ -30,7 +27,7 @@ export class RowStore {
   #layout: Layout | null = null;
   #parts: Part[] = [];
   #count = 0;
-  #file: { readonly name: string; readonly descriptor: number } | null = null;
+  #file: TemporaryFile | null = null;
   #pages: MappedPages | null = null;
 
   /** @param directory where a temporary file goes */
@@ -90,41 +87,28 @@ export class RowStore {
     this.#parts = [];
     this.#pages?.close();
     this.#pages = null;
-    if (this.#file !== null) {
-      fs.closeSync(this.#file.descriptor);
-      fs.rmSync(this.#file.name, { force: true });
-      this.#file = null;
-    }
+    this.#file?.close();
+    this.#file = null;
   }
 
   #spill(): void {
-    this.#file ??= this.#create();
-    const { name, descriptor } = this.#file;
+    this.#file ??= new TemporaryFile(this.#directory);
     for (const { rows } of this.#parts) {
       const { buffer, byteOffset, byteLength } = rows.data();
-      const bytes = new Uint8Array(buffer, byteOffset, byteLength);
-      attempt(name, 'written', () => {
-        for (let done = 0; done < bytes.length; ) done += fs.writeSync(descriptor, bytes, done);
-      });
+      this.#file.append(new Uint8Array(buffer, byteOffset, byteLength));
       rows.dispose();
     }
     this.#parts = [];
   }
 
-  #create(): { name: string; descriptor: number } {
-    const name = path.join(this.#directory, `blip2-retrieval-${process.pid}-${randomBytes(6).toString('hex')}.tmp`);
-    return { name, descriptor: attempt(name, 'written', () => fs.openSync(name, 'wx', 0o600)) };
-  }
-
   #map(): void {
-    const { name, descriptor } = this.#file as { name: string; descriptor: number };
-    fs.closeSync(descriptor);
-    this.#file = null;
-    const fail = (problem: string, options?: ErrorOptions): Error => new FileError(name, problem, options);
+    const file = this.#file as TemporaryFile;
+    const fail = (problem: string, options?: ErrorOptions): Error => new FileError(file.name, problem, options);
     try {
-      this.#pages = MappedPages.open(name, fail, () => {}).pages;
+      this.#pages = MappedPages.open(file.path, fail, () => {}).pages;
     } finally {
-      fs.rmSync(name, { force: true });
+      file.close();
+      this.#file = null;
     }
   }
 }
@@ -132,12 +116,4 @@ export class RowStore {
 function layoutOf(rows: Tensor): Layout {
   const [, ...shape] = rows.shape;
   return { dtype: rows.dtype, shape, bytes: shape.reduce((product, size) => product * size, itemSize(rows.dtype)) };
-}
-
-function attempt<T>(file: string, what: string, step: () => T): T {
-  try {
-    return step();
-  } catch (error) {
-    throw new FileError(file, `cannot be ${what}: ${reasonOf(error)}`, { cause: error });
-  }
 }
