@@ -1,8 +1,7 @@
-import { randomBytes } from 'node:crypto';
-import fs from 'node:fs';
 import path from 'node:path';
 import { ArgumentError, FileError } from '../native/errors.ts';
-import { readJsonObject, reasonOf, stageFile } from '../native/files.ts';
+import { readJsonObject, writeFileAtomically } from '../native/files.ts';
+import { writeFolder } from '../native/folders.ts';
 import { building, type Module, type Parameter, StateDictError } from '../nn/index.ts';
 import {
   type Device,
@@ -151,8 +150,9 @@ interface SaveCheckpointOptions extends SavePretrainedOptions {
 }
 
 /**
- * Writes weights and JSON files (by name) into a folder, which is made where there is none. A new folder appears whole or not at all; in
- * one that is there, every file is replaced at once, whole, and nothing is if something cannot be written.
+ * Writes weights and JSON files (by name) into a folder, which is made where there is none, as {@link writeFolder} does: the old model, the new one,
+ * or, where the process is killed in between, none that anything reads; never a part of each. What an earlier save left of another model, or in
+ * other files, goes.
  * @throws FileError
  */
 export function saveCheckpoint(
@@ -161,45 +161,24 @@ export function saveCheckpoint(
   files: Readonly<Record<string, JsonObject>>,
   options: SaveCheckpointOptions = {},
 ): void {
-  const target = path.resolve(directory);
-  if (fs.existsSync(target)) {
-    writeInto(model, target, files, options);
-    return;
-  }
-  const temporary = path.join(
-    path.dirname(target),
-    `.${path.basename(target)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`,
-  );
-  try {
-    attempt(directory, () => fs.mkdirSync(temporary, { recursive: true }));
-    writeInto(model, temporary, files, options);
-    attempt(directory, () => fs.renameSync(temporary, target));
-  } catch (error) {
-    // Below what is no folder even `force` fails, and would hide why.
-    if (fs.existsSync(temporary)) fs.rmSync(temporary, { recursive: true, force: true });
-    throw error;
-  }
-}
-
-function writeInto(
-  model: Module,
-  folder: string,
-  files: Readonly<Record<string, JsonObject>>,
-  { maxShardBytes = Number.POSITIVE_INFINITY, beside = {} }: SaveCheckpointOptions,
-): void {
-  const staged: ReturnType<typeof stageFile>[] = [];
-  try {
-    for (const [name, json] of Object.entries(files)) {
-      const text = Buffer.from(formatConfig(json));
-      staged.push(stageFile(path.join(folder, name), (write) => write(text)));
-    }
+  const { maxShardBytes = Number.POSITIVE_INFINITY, beside = {} } = options;
+  writeModelFolder(directory, (folder) => {
+    for (const [name, json] of Object.entries(files)) writeFileAtomically(path.join(folder, name), formatConfig(json));
     for (const [name, tensors] of Object.entries(beside)) saveSafetensors(path.join(folder, name), tensors);
     saveSafetensors(path.join(folder, WEIGHTS), model.stateDict(), { maxShardBytes });
-  } catch (error) {
-    for (const file of staged) file.discard();
-    throw error;
-  }
-  for (const file of staged) file.commit();
+  });
+}
+
+/** Writes a model and what else belongs to it in the same way. */
+export function writeModelFolder(directory: string, write: (folder: string) => void): void {
+  writeFolder(directory, { key: CONFIG, outdated: isOfModel, write });
+}
+
+/** Whether `savePretrained` of some model writes a file of this name. */
+function isOfModel(name: string): boolean {
+  return /^(?:(?:generation_)?config\.json|model(?:-\d{5}-of-\d{5})?\.safetensors(?:\.index\.json)?|pretraining\.(?:json|safetensors))$/.test(
+    name,
+  );
 }
 
 /** Fields that Hugging Face refuses to read where they are written as whole numbers. */
@@ -208,12 +187,4 @@ const FLOATS = /"(initializer_factor|initializer_range|init_std|layer_norm_eps|l
 /** The text of a configuration file. */
 export function formatConfig(json: JsonObject): string {
   return `${JSON.stringify(json, null, 2)}\n`.replace(FLOATS, '"$1": $2.0');
-}
-
-function attempt<T>(directory: string, step: () => T): T {
-  try {
-    return step();
-  } catch (error) {
-    throw new FileError(directory, `cannot be written: ${reasonOf(error)}`, { cause: error });
-  }
 }

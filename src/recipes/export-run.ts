@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { ImageProcessor, Tokenizer } from '../data/index.ts';
+import { writeModelFolder } from '../models/checkpoint.ts';
 import { Blip2ForPretraining, loadVisionTower, saveLavis, type VisionModel } from '../models/index.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { building } from '../nn/index.ts';
@@ -24,7 +25,7 @@ export interface ExportRunOptions {
 /**
  * Writes what a run has trained for other programs, as the command line does: of the first stage Hugging Face's
  * `Blip2ForImageTextRetrieval` (with a file beside it for the rest), of the second `Blip2ForConditionalGeneration`, tokenizer and picture settings
- * included.
+ * included. It appears whole or not at all, as `savePretrained` says.
  *
  * @param place the run's folder, or that of one of its checkpoints
  * @param target the new folder; with `'lavis'` the file
@@ -58,12 +59,15 @@ function writeStage1(
     if (recipe.vision.architecture !== 'eva') {
       throw new ArgumentError('run.format', "lavis, as Hugging Face's BLIP-2 has no other tower than EVA-CLIP's,", 'hf');
     }
+    const tokenizer = Tokenizer.fromPretrained(path.join(folder, TOKENIZER));
     const visionModel = loadVisionTower(recipe.vision, visionWeights, { dtype }) as VisionModel;
-    model.savePretrained(target, { visionModel });
-    visionModel.dispose();
     const { size, imageMean, imageStd } = recipe.image;
-    new ImageProcessor({ size: { height: size, width: size }, imageMean, imageStd }).savePretrained(target);
-    Tokenizer.fromPretrained(path.join(folder, TOKENIZER)).savePretrained(target);
+    writeModelFolder(target, (place) => {
+      model.savePretrained(place, { visionModel });
+      visionModel.dispose();
+      new ImageProcessor({ size: { height: size, width: size }, imageMean, imageStd }).savePretrained(place);
+      tokenizer.savePretrained(place);
+    });
   } finally {
     model.dispose();
   }

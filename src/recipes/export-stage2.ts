@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { Blip2Processor, ImageProcessor, Tokenizer } from '../data/index.ts';
+import { writeModelFolder } from '../models/checkpoint.ts';
 import {
   assembleBlip2,
   type Blip2ForConditionalGeneration,
@@ -102,7 +103,8 @@ export interface ExportOptions extends SavePretrainedOptions {
 
 /**
  * Writes a whole BLIP-2 as Hugging Face's `Blip2ForConditionalGeneration` and `Blip2Processor` read it, and `Blip2.fromPretrained` does: frozen
- * and trained weights, configuration, tokenizer, and how pictures are processed. The parts stay as they are.
+ * and trained weights, configuration, tokenizer, and how pictures are processed. The parts stay as they are. The folder appears whole or not at all, as
+ * `savePretrained` says.
  * @throws ArgumentError as {@link assembleStage2} does; FileError where the folder cannot be written
  */
 export function exportStage2(whole: Stage2Whole, directory: string, options: ExportOptions = {}): void {
@@ -110,9 +112,11 @@ export function exportStage2(whole: Stage2Whole, directory: string, options: Exp
   const { model, processor } = assembleStage2(whole);
   try {
     if (dtype !== undefined) model.to(dtype);
-    model.savePretrained(directory, saving);
+    writeModelFolder(directory, (place) => {
+      model.savePretrained(place, saving);
+      processor.savePretrained(place);
+    });
   } finally {
     model.dispose();
   }
-  processor.savePretrained(directory);
 }

@@ -10,6 +10,7 @@ import {
   loadSafetensors,
   type OptForCausalLM,
   openSafetensors,
+  type SavePretrainedOptions,
   StateDictError,
   saveSafetensors,
   scope,
@@ -227,6 +228,96 @@ describe('saving over an earlier checkpoint', () => {
     expect(failure(() => model.savePretrained(at))).toBeInstanceOf(FileError);
     expect(fs.readFileSync(path.join(at, 'config.json'), 'utf8')).toBe(`${before}\n`);
     expect(fs.readdirSync(at).sort()).toEqual(['config.json', 'generation_config.json', 'model.safetensors']);
+  });
+
+  describe.each<[string, SavePretrainedOptions, SavePretrainedOptions]>([
+    ['one file over one', {}, {}],
+    ['several over as many', { maxShardBytes: 600_000 }, { maxShardBytes: 600_000 }],
+  ])('%s', (_, first, second) => {
+    /** Saves over an earlier model while the file system fails as told; gives how many moves were made, and what is there afterwards. */
+    function saved(fails: (move: number) => 'once' | 'for ever' | undefined) {
+      const model = Blip2ForConditionalGeneration.fromPretrained(opt);
+      const at = path.join(folder, 'model');
+      fs.rmSync(at, { recursive: true, force: true });
+      scope(() => model.queryTokens.detach().fill_(1));
+      scope(() => model.languageProjection.bias?.detach().fill_(1));
+      model.savePretrained(at, first);
+      fs.writeFileSync(path.join(at, 'tokenizer.json'), '{}');
+      scope(() => model.queryTokens.detach().fill_(2));
+      scope(() => model.languageProjection.bias?.detach().fill_(2));
+      let moves = 0;
+      let dead = false;
+      const broken =
+        <A extends unknown[], R>(does: (...args: A) => R, counts: boolean) =>
+        (...args: A): R => {
+          if (counts && !dead) {
+            const how = fails(++moves);
+            dead = how === 'for ever';
+            if (how !== undefined) throw new Error('EIO: injected');
+          }
+          if (dead) throw new Error('EIO: injected');
+          return does(...args);
+        };
+      const { renameSync, rmSync, rmdirSync } = fs;
+      Object.assign(fs, {
+        renameSync: broken(renameSync, true),
+        rmSync: broken(rmSync, false),
+        rmdirSync: broken(rmdirSync, false),
+      });
+      let error: unknown;
+      try {
+        model.savePretrained(at, second);
+      } catch (thrown) {
+        error = thrown;
+      } finally {
+        Object.assign(fs, { renameSync, rmSync, rmdirSync });
+      }
+      const loaded = (): unknown => {
+        const again = Blip2ForConditionalGeneration.fromPretrained(at);
+        const values = [again.queryTokens.mean().item(), again.languageProjection.bias?.mean().item()];
+        again.dispose();
+        return values;
+      };
+      return { moves, error, at, loaded };
+    }
+
+    test('where a move fails, the earlier one is still there', () => {
+      const { moves } = saved(() => undefined);
+      expect(moves).toBeGreaterThan(6);
+      for (let failing = 1; failing <= moves; failing++) {
+        const { error, loaded, at } = saved((move) => (move === failing ? 'once' : undefined));
+        expect(error).toBeInstanceOf(FileError);
+        expect([failing, loaded()]).toEqual([failing, [1, 1]]);
+        expect(fs.readdirSync(at).filter((name) => name.startsWith('.'))).toEqual([]);
+      }
+    });
+
+    test('a process that ends within it leaves the one, the other, or none', () => {
+      const { moves } = saved(() => undefined);
+      const seen = new Set<string>();
+      for (let failing = 1; failing <= moves; failing++) {
+        const { loaded, at } = saved((move) => (move === failing ? 'for ever' : undefined));
+        const whole = fs.existsSync(path.join(at, 'config.json'));
+        if (whole) expect([failing, loaded()]).toEqual([failing, [1, 1]]);
+        else expect(loaded).toThrow(/config\.json/);
+        seen.add(String(whole));
+        // The next save succeeds.
+        const model = Blip2ForConditionalGeneration.fromPretrained(opt);
+        scope(() => model.queryTokens.detach().fill_(3));
+        model.savePretrained(at);
+        expect(Blip2ForConditionalGeneration.fromPretrained(at).queryTokens.mean().item()).toBe(3);
+        expect(fs.existsSync(path.join(at, 'tokenizer.json'))).toBe(true);
+      }
+      expect(seen.size).toBe(2);
+    });
+  });
+
+  test('a model of another class leaves nothing of it', () => {
+    const at = path.join(folder, 'model');
+    fs.mkdirSync(at);
+    for (const name of ['pretraining.json', 'pretraining.safetensors', 'notes.txt']) fs.writeFileSync(path.join(at, name), '{}');
+    Blip2ForConditionalGeneration.fromPretrained(opt).savePretrained(at);
+    expect(fs.readdirSync(at).sort()).toEqual(['config.json', 'generation_config.json', 'model.safetensors', 'notes.txt']);
   });
 
   test('a new folder appears whole or not at all', () => {

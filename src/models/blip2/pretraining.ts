@@ -77,7 +77,7 @@ export class Blip2ForPretraining extends Module {
    * differ (1e-5 and 1e-6 by default), so do its results, a little.
    *
    * @throws ArgumentError for a tower that is not EVA-CLIP's or of another width; FileError where the folder cannot be written, and what was
-   *   there is then still whole
+   *   there is then still whole; a process that is killed leaves the old model, the new one, or a folder without config.json, which nothing reads
    */
   savePretrained(directory: string, options: SavePretrainingOptions): void {
     savePretraining(this, directory, options);

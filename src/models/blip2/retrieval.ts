@@ -95,7 +95,8 @@ export class Blip2ForImageTextRetrieval extends Module {
 
   /**
    * Writes config.json and the weights, as Hugging Face reads them.
-   * @throws FileError where the folder cannot be written; what was there is then still whole
+   * @throws FileError where the folder cannot be written; what was there is then still whole. A process that is killed leaves the old model, the new one,
+   *   or a folder without config.json, which nothing reads
    */
   savePretrained(directory: string, options: SavePretrainedOptions = {}): void {
     const architecture = { architectures: ['Blip2ForImageTextRetrieval'], dtype: this.itmHead.weight.dtype };

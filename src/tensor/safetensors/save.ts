@@ -20,7 +20,8 @@ export interface SaveOptions {
   metadata?: Readonly<Record<string, string>>;
   /**
    * Splits the tensors into files of at most so many bytes (a larger tensor gets its own), named `model-00001-of-00003.safetensors` and
-   * so on, with `model.safetensors.index.json` beside them. Files of an earlier save under these names are removed.
+   * so on, with `model.safetensors.index.json` beside them. Files of an earlier save under these names are
+   * removed; a process that is killed in between leaves the one save, the other, or no index.
    */
   maxShardBytes?: number;
 }
@@ -133,7 +134,9 @@ function saveShards(file: string, shards: readonly Source[][], metadata: Readonl
       const text = formatIndex(shards, nameOf);
       staged.push(stageFile(path.join(folder, index), (write) => write(Buffer.from(text))));
     }
-    // The index goes last: until it is there, the earlier save's index or single file is what a loader finds.
+    // The index goes last, and an earlier one first, which would take files of both saves for one: until the new one is there, a loader finds an
+    // earlier single file, or nothing.
+    if (shards.length > 1) removeFile(path.join(folder, `${stem}.safetensors.index.json`));
     for (const file of staged) file.commit();
   } catch (error) {
     for (const file of staged) file.discard();
@@ -154,10 +157,14 @@ function removeOld(folder: string, stem: string, names: ReadonlySet<string>): vo
   for (const name of fs.readdirSync(folder)) {
     if (!name.startsWith(stem) || names.has(name)) continue;
     if (!/^(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$/.test(name.slice(stem.length))) continue;
-    try {
-      fs.rmSync(path.join(folder, name));
-    } catch (error) {
-      throw new FileError(path.join(folder, name), 'an earlier save cannot be removed', { cause: error });
-    }
+    removeFile(path.join(folder, name));
+  }
+}
+
+function removeFile(file: string): void {
+  try {
+    fs.rmSync(file, { force: true });
+  } catch (error) {
+    throw new FileError(file, 'an earlier save cannot be removed', { cause: error });
   }
 }
