@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { ExportRunOptions } from '../recipes/index.ts';
-import { note } from './exit.ts';
+import { note, print } from './exit.ts';
 import { parseValue } from './flags.ts';
 
 /** `blip2 export …` */
@@ -13,6 +13,7 @@ export function addExport(program: Command): void {
     .option('--checkpoint <which>', 'last, best or a step (last)')
     .option('--format <name>', "hf: Hugging Face's folder; lavis: LAVIS's names, of stage 1 (hf)")
     .option('--dtype <name>', 'of the weights: float32, bfloat16, float16')
+    .option('--json', 'what was written, as JSON on standard output')
     .addHelpText(
       'after',
       `
@@ -27,11 +28,12 @@ Examples:
 
 async function exportModel(
   run: string,
-  flags: { to: string; checkpoint?: string; format?: string; dtype?: string },
+  flags: { to: string; checkpoint?: string; format?: string; dtype?: string; json?: boolean },
 ): Promise<void> {
   const { exportRun } = await import('../recipes/index.ts');
-  const { to, checkpoint, ...rest } = flags;
+  const { to, checkpoint, json = false, ...rest } = flags;
   const options = checkpoint === undefined ? rest : { ...rest, checkpoint: parseValue(checkpoint) };
-  exportRun(run, to, options as ExportRunOptions);
+  const exported = exportRun(run, to, options as ExportRunOptions);
   note(`written: ${to}`);
+  if (json) print(JSON.stringify(exported));
 }

@@ -6,7 +6,7 @@ import { packageRoot } from '../native/locate.ts';
 import { addCaption } from './caption.ts';
 import { addChat } from './chat.ts';
 import { addEval } from './eval.ts';
-import { exitCodes, print, reported } from './exit.ts';
+import { exitCodes, note, print, reported } from './exit.ts';
 import { addExport } from './export.ts';
 import { addTrain } from './train.ts';
 import { addVqa } from './vqa.ts';
@@ -35,17 +35,22 @@ program
   .option('--cuda', 'with CUDA and all the libraries that it needs', false)
   .option('--from <place...>', 'wheels, the C++ archive, or a folder of them, instead of a download', [])
   .option('--sha256 <hex...>', 'digests to accept for files that are not the known ones', [])
-  .action(async (options: { cuda: boolean; from: string[]; sha256: string[] }) => {
+  .option('--json', 'what is there in the end, as JSON on standard output', false)
+  .action(async ({ json, ...options }: { cuda: boolean; from: string[]; sha256: string[]; json: boolean }) => {
     const { setup } = await import('./setup.ts');
-    await setup(options, print);
+    const result = await setup(options, json ? note : print);
+    if (json) print(JSON.stringify(result));
   });
 
 program
   .command('doctor')
   .description('explain what this installation found, and what is wrong with it')
-  .action(async () => {
+  .option('--json', 'the same as JSON on standard output', false)
+  .action(async ({ json }: { json: boolean }) => {
     const { doctor } = await import('./doctor.ts');
-    process.exitCode = doctor(print) ? exitCodes.done : exitCodes.failed;
+    const report = doctor(json ? note : print);
+    if (json) print(JSON.stringify(report));
+    process.exitCode = report.works ? exitCodes.done : exitCodes.failed;
   });
 
 // Whoever reads the output may have seen enough.

@@ -5,6 +5,7 @@ import { FileError, SetupError } from '../native/errors.ts';
 import { reasonOf } from '../native/files.ts';
 import {
   addonName,
+  buildDirectory,
   type Candidate,
   cacheDirectory,
   candidates,
@@ -29,8 +30,17 @@ export interface SetupOptions {
   readonly sha256: readonly string[];
 }
 
+/** How `setup` left the installation, for a program. */
+export interface SetupResult {
+  /** The libtorch that it is for. */
+  readonly libtorch: Target;
+  readonly addon: string;
+  /** `'prebuilt'`, `'present'` (built before) or `'built'` now. */
+  readonly how: 'prebuilt' | 'present' | 'built';
+}
+
 /** Finds or fetches libtorch, and builds the addon for it where none fits. Safe to run again, and twice at once. */
-export async function setup(options: SetupOptions, log: Log): Promise<void> {
+export async function setup(options: SetupOptions, log: Log): Promise<SetupResult> {
   const given = options.from.length > 0;
   const found = given ? undefined : usable(options.cuda, log);
   if (found !== undefined) log(`libtorch ${found.version} of ${found.directory} (${found.source}) is used`);
@@ -38,14 +48,21 @@ export async function setup(options: SetupOptions, log: Log): Promise<void> {
   let problem: string | undefined;
   if (hasPrebuild(target, log)) {
     problem = trial(target, log);
-    if (problem === undefined) return;
+    if (problem === undefined) return resultOf(target, 'prebuilt');
     // One built on a newer system, say; the loader then takes the local build.
     log(`the prebuilt addon does not load:\n${problem}`);
   }
   const built = await buildAddon(target, log);
-  if (!built && found !== undefined && problem === undefined) return;
+  const result = resultOf(target, built ? 'built' : 'present');
+  if (!built && found !== undefined && problem === undefined) return result;
   problem = trial(target, log);
   if (problem !== undefined) throw new SetupError(`the addon does not load:\n${problem}`);
+  return result;
+}
+
+function resultOf({ directory, version }: Target, how: SetupResult['how']): SetupResult {
+  const folder = how === 'prebuilt' ? prebuildDirectory() : buildDirectory();
+  return { libtorch: { directory, version }, addon: path.join(folder, addonName(version)), how };
 }
 
 // The loader prefers a prebuilt addon, so in a checkout whose sources have changed since, the old one must go.

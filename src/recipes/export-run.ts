@@ -22,6 +22,18 @@ export interface ExportRunOptions {
   dtype?: 'float32' | 'bfloat16' | 'float16';
 }
 
+/** What {@link exportRun} has written. */
+export interface ExportedRun {
+  /** Of the run. */
+  readonly stage: 'stage1' | 'stage2';
+  /** The folder of the checkpoint that was taken. */
+  readonly checkpoint: string;
+  /** As told. */
+  readonly format: 'hf' | 'lavis';
+  /** The new folder or file, as an absolute path. */
+  readonly target: string;
+}
+
 /**
  * Writes what a run has trained for other programs, as the command line does: of the first stage Hugging Face's
  * `Blip2ForImageTextRetrieval` (with a file beside it for the rest), of the second `Blip2ForConditionalGeneration`, tokenizer and picture settings
@@ -31,7 +43,7 @@ export interface ExportRunOptions {
  * @param target the new folder; with `'lavis'` the file
  * @throws FileError, ArgumentError, StateDictError for what is no run, or cannot be exported
  */
-export function exportRun(place: string, target: string, options: ExportRunOptions = {}): void {
+export function exportRun(place: string, target: string, options: ExportRunOptions = {}): ExportedRun {
   const { checkpoint = 'last', format = 'hf', dtype } = options;
   if (format !== 'hf' && format !== 'lavis') throw new ArgumentError('run.format', 'hf or lavis', JSON.stringify(format));
   const dtypes: readonly unknown[] = ['float32', 'bfloat16', 'float16', undefined];
@@ -41,6 +53,7 @@ export function exportRun(place: string, target: string, options: ExportRunOptio
   if (stage === STAGE1) writeStage1(run, target, format, dtype ?? 'float32');
   else if (format === 'lavis') throw new ArgumentError('run.format', 'hf, as this is a run of stage 2,', 'lavis');
   else writeStage2(run, target, dtype);
+  return { stage, checkpoint: run.checkpoint, format, target: path.resolve(target) };
 }
 
 function writeStage1(

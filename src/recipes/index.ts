@@ -1,5 +1,5 @@
 export type { CaptionedBatch, CaptionTokenizer } from './captioned-batch.ts';
-export { type ExportRunOptions, exportRun } from './export-run.ts';
+export { type ExportedRun, type ExportRunOptions, exportRun } from './export-run.ts';
 export {
   assembleStage2,
   type ExportOptions,

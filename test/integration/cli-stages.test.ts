@@ -124,8 +124,15 @@ test('stage 2: trained on from it, resumed, exported, and asked', async () => {
     expect.stringContaining('run.json: expected "stage1" for stage but received "stage2"'),
   ]);
 
-  const exported = await blip2(['export', at('run2'), '--to', at('whole')]);
+  const exported = await blip2(['export', at('run2'), '--to', at('whole'), '--json']);
   expect(ok(exported)).toEqual(OK);
+  expect(exported.err).toBe(`written: ${at('whole')}\n`);
+  expect(JSON.parse(exported.out)).toEqual({
+    stage: 'stage2',
+    checkpoint: at('run2/checkpoints/step-00000006'),
+    format: 'hf',
+    target: at('whole'),
+  });
   const few = ['--model', at('whole'), '--max-new-tokens', '4', '--threads', '1'];
   const caption = await blip2(['caption', at('pictures/red-blue.png'), ...few]);
   expect(ok(caption)).toEqual(OK);

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { candidates } from '../../src/native/locate.ts';
 import { generativeCheckpoint, retrievalCheckpoint } from '../support/checkpoints.ts';
 import { blip2, start } from '../support/cli.ts';
 
@@ -280,6 +281,27 @@ describe('a model that writes', () => {
       'blip2: with --answers nothing is written, so that flags of writing have no effect\n',
     ]);
   });
+});
+
+test('doctor and setup tell programs what they tell people', async () => {
+  const plain = await blip2(['doctor']);
+  const { code, out, err } = await blip2(['doctor', '--json']);
+  expect([code, err]).toEqual([0, plain.out]);
+  const used = candidates().find(({ taken }) => taken);
+  expect(JSON.parse(out)).toMatchObject({
+    works: true,
+    node: { version: process.version, path: process.execPath },
+    platform: `${process.platform}-${process.arch}`,
+    libtorch: expect.arrayContaining([expect.objectContaining({ directory: used?.directory, taken: true })]),
+    addons: expect.arrayContaining([expect.objectContaining({ version: used?.version })]),
+    loads: { builtFor: used?.version },
+    cuda: { devices: expect.any(Number) },
+  });
+  const done = await blip2(['setup', '--json']);
+  expect([done.code, done.err]).toEqual([0, expect.stringContaining('is used')]);
+  const { libtorch, addon, how } = JSON.parse(done.out) as { libtorch: object; addon: string; how: string };
+  expect([libtorch, fs.existsSync(addon)]).toEqual([{ directory: used?.directory, version: used?.version }, true]);
+  expect(['present', 'prebuilt']).toContain(how);
 });
 
 test('a signal ends a command as shells expect it, and leaves no half of a result', async () => {

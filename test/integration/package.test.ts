@@ -1,5 +1,5 @@
 // What a user does: installs the packed package, without install scripts, into a folder of their own, and uses it from there.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -90,4 +90,13 @@ test('doctor explains an installation that cannot load, and fails', () => {
   expect(report).toContain(`passed over VIRTUAL_ENV: ${room}: this Python has no torch`);
   expect(report).toContain('`npx blip2 setup` fills it');
   expect(report).toContain('2 things are wrong.');
+  const told = spawnSync(process.execPath, [main, 'doctor', '--json'], { env, encoding: 'utf8' });
+  expect([told.status, told.stderr]).toEqual([1, report]);
+  expect(JSON.parse(told.stdout)).toMatchObject({
+    works: false,
+    loads: { problem: 'for want of libtorch or addon' },
+    findings: expect.arrayContaining([
+      expect.objectContaining({ broken: true, what: expect.stringContaining('LIBTORCH is set') }),
+    ]),
+  });
 });
