@@ -16,14 +16,27 @@ namespace {
 
 constexpr size_t kMostArguments = 32;
 
+struct LayoutName {
+  const char* name;
+  c10::Layout layout;
+};
+
+constexpr LayoutName kLayouts[] = {
+    {"strided", c10::Layout::Strided},      {"sparse_coo", c10::Layout::Sparse},    {"sparse_csr", c10::Layout::SparseCsr},
+    {"sparse_csc", c10::Layout::SparseCsc}, {"sparse_bsr", c10::Layout::SparseBsr}, {"sparse_bsc", c10::Layout::SparseBsc},
+    {"_mkldnn", c10::Layout::Mkldnn},       {"jagged", c10::Layout::Jagged},
+};
+
 // ---- converting arguments --------------------------------------------------------------------------------------------------
 
 c10::Layout ToLayout(napi_env env, napi_value value, const char* argument) {
   const std::string name = ToString(env, value, argument);
-  if (name == "strided") return c10::Layout::Strided;
-  if (name == "sparse_coo") return c10::Layout::Sparse;
-  if (name == "sparse_csr") return c10::Layout::SparseCsr;
-  throw ArgumentError(argument, "\"strided\", \"sparse_coo\" or \"sparse_csr\"", Describe(env, value));
+  for (const auto& layout : kLayouts) {
+    if (name == layout.name) return layout.layout;
+  }
+  std::string expected = "one of";
+  for (const auto& layout : kLayouts) expected += (&layout == kLayouts ? " \"" : ", \"") + std::string(layout.name) + "\"";
+  throw ArgumentError(argument, expected, Describe(env, value));
 }
 
 c10::MemoryFormat ToMemoryFormat(napi_env env, napi_value value, const char* argument) {
@@ -278,7 +291,7 @@ napi_value Schema(napi_env env, napi_callback_info info) {
     napi_create_array(env, &handles);
     napi_create_array(env, &names);
     uint32_t index = 0;
-    for (const auto& type : schema.returns()) napi_set_element(env, returns, index++, ToJs(env, type.type()->annotation_str()));
+    for (const auto& type : schema.returns()) napi_set_element(env, returns, index++, ToJs(env, type.real_type()->annotation_str()));
     uint32_t written = 0, handled = 0;
     const auto& parameters = operators[id]->parameters;
     for (uint32_t i = 0; i < parameters.size(); ++i) {

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { anObject, aPath, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { type Json, readJsonObject, writeFileAtomically } from '../native/files.ts';
 import type { Tensor } from '../tensor/index.ts';
@@ -33,6 +34,8 @@ export class Blip2Processor {
   readonly numQueryTokens: number | null;
 
   constructor(imageProcessor: ImageProcessor, tokenizer: Tokenizer, numQueryTokens: number | null) {
+    checkArgument('imageProcessor', imageProcessor, having('preprocess'));
+    checkArgument('tokenizer', tokenizer, having('withSpecialToken'));
     if (numQueryTokens !== null && (!Number.isInteger(numQueryTokens) || numQueryTokens < 1)) {
       throw new ArgumentError('numQueryTokens', 'a whole number from 1, or null', String(numQueryTokens));
     }
@@ -48,11 +51,13 @@ export class Blip2Processor {
    * @throws FileError
    */
   static fromPretrained(folder: string): Blip2Processor {
+    checkArgument('folder', folder, aPath);
     return new Blip2Processor(ImageProcessor.fromPretrained(folder), Tokenizer.fromPretrained(folder), readQueryTokens(folder));
   }
 
   /** Writes what {@link fromPretrained}, and Hugging Face's, reads. */
   savePretrained(folder: string): void {
+    checkArgument('folder', folder, aPath);
     this.tokenizer.savePretrained(folder);
     this.imageProcessor.savePretrained(folder);
     const config: Json = { num_query_tokens: this.numQueryTokens, processor_class: 'Blip2Processor' };
@@ -70,6 +75,7 @@ export class Blip2Processor {
    * otherwise.
    */
   encode(texts: string | readonly string[], withImage: boolean, options: EncodeOptions = {}): TokenBatch {
+    checkArgument('options', options, anObject);
     const queries = this.numQueryTokens ?? 0;
     const { maxLength, paddingSide = this.#side(), ...rest } = options;
     const limit = maxLength === undefined ? {} : { maxLength: maxLength - queries };
@@ -91,6 +97,8 @@ export class Blip2Processor {
     input: { images?: ImageSource | readonly ImageSource[]; text?: string | readonly string[] },
     options: PreprocessOptions = {},
   ): Promise<ModelInput> {
+    checkArgument('input', input, anObject);
+    checkArgument('options', options, anObject);
     const { images, text } = input;
     const { applyOrientation, limitInputPixels, ...encoding } = options;
     if (images === undefined && text === undefined) throw new ArgumentError('input', 'images or text', 'neither');

@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { inferenceMode, scope, type Tensor } from '../tensor/index.ts';
 import { BeamSearch, candidates } from './beam.ts';
@@ -22,6 +23,8 @@ export interface Prompt {
  * @example const { sequences } = await generate(model, { inputIds }, { numBeams: 5, maxNewTokens: 30, eosTokenId: 50118 });
  */
 export async function generate(model: Decodable, prompt: Prompt, options: GenerateOptions = {}): Promise<Generated> {
+  checkArgument('model', model, DECODABLE);
+  checkArgument('prompt', prompt, having('inputIds'));
   const steps = decode(model, prompt, options, false);
   for (;;) {
     const { done, value } = await steps.next();
@@ -40,8 +43,12 @@ export function streamTokens(
   prompt: Prompt,
   options: GenerateOptions = {},
 ): AsyncGenerator<readonly DecidedToken[], Generated, void> {
+  checkArgument('model', model, DECODABLE);
+  checkArgument('prompt', prompt, having('inputIds'));
   return decode(model, prompt, options, true);
 }
+
+const DECODABLE = having('batch', 'room', 'prefill', 'step', 'dispose');
 
 async function* decode(
   model: Decodable,

@@ -117,7 +117,7 @@ export function resolveOptions(
     promptLength: prompt.length,
     ...lengths(options, prompt.length, prompt.room),
     doSample,
-    temperature: positive('temperature', options.temperature ?? 1),
+    temperature: divisor('temperature', options.temperature ?? 1, '; for the likeliest token alone, doSample: false'),
     topK: integer('topK', options.topK ?? 50, 0),
     topP: within('topP', options.topP ?? 1, 0, 1),
     seeds: seeds(options.seed, prompt.batch),
@@ -125,7 +125,7 @@ export function resolveOptions(
     numReturnSequences: returned(options.numReturnSequences ?? 1, numBeams, doSample),
     lengthPenalty: within('lengthPenalty', options.lengthPenalty ?? 1, -Number.MAX_VALUE, Number.MAX_VALUE),
     earlyStopping: earlyStopping(options.earlyStopping ?? false),
-    repetitionPenalty: positive('repetitionPenalty', options.repetitionPenalty ?? 1),
+    repetitionPenalty: divisor('repetitionPenalty', options.repetitionPenalty ?? 1),
     noRepeatNgramSize: integer('noRepeatNgramSize', options.noRepeatNgramSize ?? 0, 0),
     eosTokenIds: endTokens(options.eosTokenId),
     padTokenId: integerOrNull('padTokenId', options.padTokenId),
@@ -198,9 +198,10 @@ function integer(name: string, value: number, least: number, most = Number.POSIT
   throw new ArgumentError(name, `an integer ${range}`, shown(value));
 }
 
-function positive(name: string, value: number): number {
-  if (typeof value === 'number' && value > 0 && Number.isFinite(value)) return value;
-  throw new ArgumentError(name, 'a finite number above 0', shown(value));
+/** What scores are divided by: beyond these bounds a float32 score would become infinite, and its probability NaN. */
+function divisor(name: string, value: number, hint = ''): number {
+  if (typeof value === 'number' && value >= 1e-30 && value <= 1e30) return value;
+  throw new ArgumentError(name, `a number above 0, from 1e-30 to 1e30${hint}`, shown(value));
 }
 
 function within(name: string, value: number, least: number, most: number): number {

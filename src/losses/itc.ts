@@ -1,4 +1,5 @@
 // B pairs of this process, G pairs of all processes, Q queries a picture, E width of the features compared.
+import { checkArgument, having } from '../native/arguments.ts';
 import { checkTensors } from '../tensor/base.ts';
 import { checkObject } from '../tensor/check.ts';
 import { arange, crossEntropy, scope, type Tensor } from '../tensor/index.ts';
@@ -34,6 +35,7 @@ export function positivesOf(
   pairs: { offset: number; count: number; total: number; device: Tensor['device'] },
   ids?: { own: Tensor; all: Tensor },
 ): Positives {
+  checkArgument('pairs', pairs, having('offset', 'count', 'total', 'device'));
   return scope(() => {
     const { offset, count, total, device } = pairs;
     const own = arange(offset, offset + count, 1, { device });

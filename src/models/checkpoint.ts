@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { anObject, aPath, checkArgument } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { readJsonObject, writeFileAtomically } from '../native/files.ts';
 import { writeFolder } from '../native/folders.ts';
@@ -129,6 +130,7 @@ export interface Pretrained<C, M extends Module> {
  * @throws FileError for a file that is missing or not as expected; StateDictError where weights and configuration do not fit
  */
 export function loadPretrained<C, M extends Module>(directory: string, options: LoadOptions, how: Pretrained<C, M>): M {
+  checkArgument('options', options, anObject);
   checkLoadDtype(options.dtype); // the caller's mistake, so it does not name the file
   const [parsed, dtype] = readConfig(directory, (json) => [how.parse(json), resolveDtype(options.dtype, json)] as const);
   const config = how.complete?.(parsed, directory) ?? parsed;
@@ -161,6 +163,8 @@ export function saveCheckpoint(
   files: Readonly<Record<string, JsonObject>>,
   options: SaveCheckpointOptions = {},
 ): void {
+  checkArgument('directory', directory, aPath);
+  checkArgument('options', options, anObject);
   const { maxShardBytes = Number.POSITIVE_INFINITY, beside = {} } = options;
   writeModelFolder(directory, (folder) => {
     for (const [name, json] of Object.entries(files)) writeFileAtomically(path.join(folder, name), formatConfig(json));

@@ -73,5 +73,7 @@ export class JsonFields {
 export function shown(value: unknown): string {
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? `an array of ${value.length}` : 'an object';
   if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'number') return String(value); // JSON has no NaN
   return JSON.stringify(value)?.slice(0, 80) ?? String(value);
 }

@@ -1,3 +1,4 @@
+import { anObject, aSize, checkArgument } from '../native/arguments.ts';
 import { conv2d, type Tensor } from '../tensor/index.ts';
 import { type Initializer, initUniform, initZeros, parameter } from './init.ts';
 import { Module } from './module.ts';
@@ -20,6 +21,10 @@ export class Conv2d extends Module {
     options: { stride?: number; bias?: boolean; init?: Initializer } = {},
   ) {
     super();
+    checkArgument('inChannels', inChannels, aSize);
+    checkArgument('outChannels', outChannels, aSize);
+    checkArgument('kernel', kernel, aSize);
+    checkArgument('options', options, anObject);
     const init = options.init ?? initUniform(1 / Math.sqrt(inChannels * kernel * kernel));
     this.weight = parameter([outChannels, inChannels, kernel, kernel], init);
     this.bias = (options.bias ?? true) ? parameter([outChannels], options.init === undefined ? init : initZeros) : null;

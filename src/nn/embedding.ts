@@ -1,3 +1,4 @@
+import { anObject, aSize, checkArgument } from '../native/arguments.ts';
 import { embedding, type Tensor } from '../tensor/index.ts';
 import { type Initializer, initNormal, parameter } from './init.ts';
 import { Module } from './module.ts';
@@ -11,6 +12,9 @@ export class Embedding extends Module {
   /** New rows are drawn from N(0, 1) unless `init` says otherwise. */
   constructor(count: number, size: number, options: { init?: Initializer } = {}) {
     super();
+    checkArgument('count', count, aSize);
+    checkArgument('size', size, aSize);
+    checkArgument('options', options, anObject);
     this.weight = parameter([count, size], options.init ?? initNormal(1));
   }
 

@@ -1,3 +1,5 @@
+import { aFunction, checkArgument } from '../native/arguments.ts';
+import { checkTensors } from '../tensor/base.ts';
 import { checkBody, checkDone, checkObject } from '../tensor/check.ts';
 import { type Device, type Dtype, empty, type Generator, noGrad, normal_, type Tensor, uniform_ } from '../tensor/index.ts';
 import { Parameter } from './parameter.ts';
@@ -33,9 +35,14 @@ export function building<T>(options: Partial<Construction>, body: () => T): T {
 export type Initializer = (parameter: Tensor, generator: Generator | undefined) => void;
 
 /** Fills with zeros. */
-export const initZeros: Initializer = (parameter) => void parameter.zero_();
+export const initZeros: Initializer = (parameter) => fillWith(parameter, 0);
 /** Fills with ones. */
-export const initOnes: Initializer = (parameter) => void parameter.fill_(1);
+export const initOnes: Initializer = (parameter) => fillWith(parameter, 1);
+
+function fillWith(parameter: Tensor, value: number): void {
+  checkTensors({ parameter });
+  parameter.fill_(value);
+}
 
 /** N(0, std²). */
 export function initNormal(std: number): Initializer {
@@ -49,6 +56,7 @@ export function initUniform(bound: number): Initializer {
 
 /** A new parameter of the current construction; on the meta device nothing is filled. */
 export function parameter(shape: readonly number[], initialize: Initializer): Parameter {
+  checkArgument('initialize', initialize, aFunction);
   const { dtype, device, generator } = current;
   const data = empty(shape, { dtype, device });
   if (device !== 'meta') noGrad(() => initialize(data, generator));

@@ -1,3 +1,5 @@
+import { checkArgument, having } from '../native/arguments.ts';
+import { checkOptionalTensors } from '../tensor/base.ts';
 import { arange, type Device, type Dtype, empty, full, keep, type Tensor } from '../tensor/index.ts';
 
 /** The shape of a {@link KeyValueCache}. Letters: B prompts, W continuations of each, P prompt positions. */
@@ -54,6 +56,7 @@ export class KeyValueCache {
   readonly #mask: Tensor | null;
 
   constructor(options: KeyValueCacheOptions) {
+    checkArgument('options', options, having('layers', 'batch', 'heads', 'headDim'));
     const { layers, batch, heads, headDim, prompt, width, steps, dtype, device, promptMask } = options;
     this.#options = options;
     const capacity = prompt + width * steps;
@@ -88,10 +91,11 @@ export class KeyValueCache {
    * @param parents `[B, W]` int64: the continuation that each goes on from; null: itself
    */
   beginStep(parents: Tensor | null): CacheStep {
+    checkOptionalTensors({ parents });
     const { batch, prompt, width } = this.#options;
     const start = this.length;
     this.length = start + width;
-    if (parents !== null && this.#mask !== null && start > prompt) {
+    if (parents != null && this.#mask !== null && start > prompt) {
       const written = this.#mask.narrow(3, prompt, start - prompt);
       written.copy_(written.gather(2, parents.view(batch, 1, width, 1).expand(-1, -1, -1, start - prompt)));
     }

@@ -1,3 +1,4 @@
+import { anObject, aSize, checkArgument } from '../native/arguments.ts';
 import { layerNorm, type Tensor } from '../tensor/index.ts';
 import { initOnes, initZeros, parameter } from './init.ts';
 import { Module } from './module.ts';
@@ -15,6 +16,8 @@ export class LayerNorm extends Module {
 
   constructor(size: number, options: { eps?: number; affine?: boolean } = {}) {
     super();
+    checkArgument('size', size, aSize);
+    checkArgument('options', options, anObject);
     const affine = options.affine ?? true;
     this.weight = affine ? parameter([size], initOnes) : null;
     this.bias = affine ? parameter([size], initZeros) : null;

@@ -1,3 +1,4 @@
+import { anObject, aSize, checkArgument } from '../native/arguments.ts';
 import { linear, type Tensor } from '../tensor/index.ts';
 import { type Initializer, initUniform, initZeros, parameter } from './init.ts';
 import { Module } from './module.ts';
@@ -13,6 +14,9 @@ export class Linear extends Module {
   /** New W and b are uniform in ±1/√inFeatures; with `init`, W is as it says and b is 0. */
   constructor(inFeatures: number, outFeatures: number, options: { bias?: boolean; init?: Initializer } = {}) {
     super();
+    checkArgument('inFeatures', inFeatures, aSize);
+    checkArgument('outFeatures', outFeatures, aSize);
+    checkArgument('options', options, anObject);
     const init = options.init ?? initUniform(1 / Math.sqrt(inFeatures));
     this.weight = parameter([outFeatures, inFeatures], init);
     this.bias = (options.bias ?? true) ? parameter([outFeatures], options.init === undefined ? init : initZeros) : null;

@@ -1,3 +1,4 @@
+import { anObject, arrayOf, aString, checkArgument } from '../native/arguments.ts';
 import { transferable } from '../native/error-transfer.ts';
 import { ArgumentError, Blip2Error } from '../native/errors.ts';
 import { kindOf } from '../tensor/check.ts';
@@ -16,6 +17,8 @@ export class StateDictError extends Blip2Error {
 
   /** @param source the file that the weights are from, where there is one */
   constructor(missing: readonly string[], unexpected: readonly string[], mismatched: readonly string[], source?: string) {
+    for (const [argument, names] of Object.entries({ missing, unexpected, mismatched }))
+      checkArgument(argument, names, arrayOf(aString));
     const part = (title: string, names: readonly string[]): string =>
       names.length === 0
         ? ''
@@ -164,6 +167,7 @@ export abstract class Module {
     if (typeof state?.get !== 'function' || typeof state.has !== 'function' || typeof state.keys !== 'function') {
       throw new ArgumentError('state', 'a Map of tensors', state === null ? 'null' : typeof state);
     }
+    checkArgument('options', options, anObject);
     const own = this.stateDict();
     const missing = [...own.keys()].filter((name) => !state.has(name));
     const unexpected = [...state.keys()].filter((name) => !own.has(name));

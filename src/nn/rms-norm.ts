@@ -1,3 +1,5 @@
+import { anObject, aSize, checkArgument } from '../native/arguments.ts';
+import { checkTensors } from '../tensor/base.ts';
 import { rmsNorm, type Tensor } from '../tensor/index.ts';
 import { type Initializer, initOnes, parameter } from './init.ts';
 import { Module } from './module.ts';
@@ -16,6 +18,8 @@ export class RMSNorm extends Module {
 
   constructor(size: number, options: { eps?: number; init?: Initializer } = {}) {
     super();
+    checkArgument('size', size, aSize);
+    checkArgument('options', options, anObject);
     this.weight = parameter([size], options.init ?? initOnes);
     this.eps = options.eps ?? 1e-6;
     this.#shape = [size];
@@ -23,6 +27,7 @@ export class RMSNorm extends Module {
 
   /** x `[…, size]` → the same shape. */
   forward(x: Tensor): Tensor {
+    checkTensors({ x });
     const { weight, eps } = this;
     if (x.dtype === weight.dtype) return rmsNorm(x, this.#shape, weight, eps);
     return rmsNorm(x.float(), this.#shape, null, eps).to(weight.dtype).mul(weight);

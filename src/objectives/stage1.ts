@@ -1,5 +1,6 @@
 // B pairs of this process, G of all processes, Q queries a picture, N image tokens, W width of the picture's features, L longest text,
 // T tokens of all texts, D width of the Q-Former.
+
 import { alone, type ProcessGroup } from '../dist/index.ts';
 import { contrastSimilarity, drawNegatives, itcLoss, itmLoss, type Positives, positivesOf, tokenLoss } from '../losses/index.ts';
 import {
@@ -12,6 +13,7 @@ import {
   Packing,
   type QFormerStreams,
 } from '../models/index.ts';
+import { anObject, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { cat, full, type Generator, inFloat32, normalize, ones, scope, stack, type Tensor, zeros } from '../tensor/index.ts';
 import { captionStatistics, contrastStatistics, matchingStatistics, type Stage1Statistics } from './stage1-statistics.ts';
@@ -96,6 +98,9 @@ interface Contrast {
  * @throws ArgumentError for lengths, ids and features that do not fit together, and where every weight is 0
  */
 export function stage1Loss(model: Blip2ForPretraining, batch: Stage1Batch, options: Stage1Options = {}): Stage1Losses {
+  checkArgument('model', model, having('qformer', 'queryTokens'));
+  checkArgument('batch', batch, having('imageFeatures'));
+  checkArgument('options', options, anObject);
   const { itc = 1, itm = 1, itg = 1 } = options.weights ?? {};
   if (itc === 0 && itm === 0 && itg === 0) throw new ArgumentError('weights', 'one that is not 0', 'none');
   return scope(() => {

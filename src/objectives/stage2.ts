@@ -1,7 +1,9 @@
 // B pictures, N image tokens, W width of the picture's features, T targets of all texts.
+
 import { linearCrossEntropy } from '../losses/index.ts';
 import { languageKind } from '../models/blip2/language/kinds.ts';
 import type { Blip2ForGenerativePretraining, LanguageModel } from '../models/index.ts';
+import { anObject, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { full, scope, type Tensor, withoutAutocast } from '../tensor/index.ts';
 import { predictNext } from './stage2-decoder-only.ts';
@@ -59,6 +61,10 @@ export function stage2Loss(
   batch: Stage2Batch,
   options: Stage2Options = {},
 ): Stage2Losses {
+  checkArgument('model', model, having('qformer', 'queryTokens'));
+  checkArgument('languageModel', languageModel, having('config'));
+  checkArgument('batch', batch, having('imageFeatures', 'texts'));
+  checkArgument('options', options, anObject);
   const { labelSmoothing = 0, weight = 1 } = options;
   check(batch, languageModel.config.vocabSize);
   const kind = languageKind(languageModel.config.modelType);

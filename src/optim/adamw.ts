@@ -1,3 +1,4 @@
+import { anObject, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { clearGradients, full, gradients, keep, noGrad, scope, Tensor, zerosLike } from '../tensor/index.ts';
 import { fusedAdamW_ } from '../tensor/ops/foreach.ts';
@@ -75,6 +76,7 @@ export class AdamW {
    *   Nobody waits to see which it was.
    */
   step(options: { skip?: Tensor } = {}): void {
+    checkArgument('options', options, anObject);
     const { skip } = options;
     noGrad(() =>
       scope(() => {
@@ -154,6 +156,7 @@ export class AdamW {
    */
   loadStateDict(state: AdamWState): void {
     const slots = this.#slots.flat();
+    checkArgument('state', state, having('groups', 'steps', 'tensors'));
     if (state.groups.length !== this.groups.length) {
       throw new ArgumentError('state.groups', `${this.groups.length} groups`, String(state.groups.length));
     }

@@ -1,4 +1,6 @@
+import { anObject, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
+import { checkTensors } from '../tensor/base.ts';
 import { type Device, full, gradients, keep, noGrad, scope, type Tensor, zeros } from '../tensor/index.ts';
 import { foreachUnscale_, updateScale_ } from '../tensor/ops/foreach.ts';
 
@@ -32,6 +34,7 @@ export class LossScaler {
   readonly #tracker: Tensor;
 
   constructor(device: Device, options: LossScalerOptions = {}) {
+    checkArgument('options', options, anObject);
     const { scale = 65536, growth = 2, backoff = 0.5, interval = 2000 } = options;
     const check = (ok: boolean, name: string, expected: string, value: number): void => {
       if (!ok) throw new ArgumentError(name, expected, String(value));
@@ -52,6 +55,7 @@ export class LossScaler {
 
   /** The loss to call `backward` on. */
   scaled(loss: Tensor): Tensor {
+    checkTensors({ loss });
     return loss.mul(this.#scale.view());
   }
 
@@ -81,7 +85,9 @@ export class LossScaler {
   }
 
   /** Goes on from a state. */
-  restore({ scale, tracker }: LossScalerState): void {
+  restore(state: LossScalerState): void {
+    checkArgument('state', state, having('scale', 'tracker'));
+    const { scale, tracker } = state;
     noGrad(() => {
       this.#scale.fill_(scale);
       this.#tracker.fill_(tracker);

@@ -1,3 +1,4 @@
+import { anObject, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 
 /** A linear rise followed by half a cosine down. */
@@ -19,6 +20,7 @@ export interface WarmupCosine {
  * floor + (peak − floor)·½(1 + cos(π·progress)), with progress from 0 to 1 over the remaining steps.
  */
 export function warmupCosine(schedule: WarmupCosine): (step: number) => number {
+  checkArgument('schedule', schedule, anObject);
   const { peak, floor = 0, start = 0, warmupSteps, totalSteps } = schedule;
   if (!Number.isInteger(warmupSteps) || warmupSteps < 0) {
     throw new ArgumentError('warmupSteps', 'an integer of at least 0', String(warmupSteps));

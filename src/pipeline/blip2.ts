@@ -1,3 +1,4 @@
+import { aSize, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { ModelWorker } from './client.ts';
 import { EncodedImage, type ImageInput } from './encoded-image.ts';
@@ -162,6 +163,7 @@ export class Blip2 {
 
   /** The most tokens that a prompt may have ({@link countTokens}) where up to `maxNewTokens` are to follow; Infinity where nothing limits it. */
   promptRoom(maxNewTokens: number): number {
+    checkArgument('maxNewTokens', maxNewTokens, aSize);
     const { positions, maxPromptLength } = this.#facts;
     return Math.min(
       positions === null ? Number.POSITIVE_INFINITY : positions - maxNewTokens,

@@ -1,4 +1,5 @@
 // B pairs, N image tokens, W width of the picture's features.
+import { checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import type { Device, Tensor } from '../tensor/index.ts';
 import type { FrozenEncoder } from '../train/index.ts';
@@ -15,6 +16,9 @@ export interface CaptionedBatch {
   readonly imageIds?: Tensor;
 }
 
+/** For the check of a batch that comes from outside. */
+export const CAPTIONED = having('captions');
+
 /** Makes token ids of captions; a `Tokenizer` does. */
 export interface CaptionTokenizer {
   /** Rows of ids, as long as the longest, and which of them are no padding (1). */
@@ -30,6 +34,7 @@ export interface CaptionTokenizer {
  * @throws ArgumentError where there are neither features nor what makes them
  */
 export function featuresOf(batch: CaptionedBatch, encoder: FrozenEncoder | null, device: Device): Tensor {
+  checkArgument('batch', batch, CAPTIONED);
   const features = batch.imageFeatures ?? (batch.pixelValues && encoder?.encode(batch.pixelValues));
   if (features === undefined) throw new ArgumentError('batch', 'imageFeatures, or pixelValues and an encoder', 'neither');
   return features.to({ device });

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { ImageProcessor, Tokenizer } from '../data/index.ts';
 import { writeModelFolder } from '../models/checkpoint.ts';
 import { Blip2ForPretraining, loadVisionTower, saveLavis, type VisionModel } from '../models/index.ts';
+import { anObject, aPath, checkArgument } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { building } from '../nn/index.ts';
 import { loadTrained } from '../train/index.ts';
@@ -44,6 +45,9 @@ export interface ExportedRun {
  * @throws FileError, ArgumentError, StateDictError for what is no run, or cannot be exported
  */
 export function exportRun(place: string, target: string, options: ExportRunOptions = {}): ExportedRun {
+  checkArgument('place', place, aPath);
+  checkArgument('target', target, aPath);
+  checkArgument('options', options, anObject);
   const { checkpoint = 'last', format = 'hf', dtype } = options;
   if (format !== 'hf' && format !== 'lavis') throw new ArgumentError('run.format', 'hf or lavis', JSON.stringify(format));
   const dtypes: readonly unknown[] = ['float32', 'bfloat16', 'float16', undefined];

@@ -11,6 +11,7 @@ import {
   type SavePretrainedOptions,
   type VisionModel,
 } from '../models/index.ts';
+import { anObject, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import type { Device, Dtype } from '../tensor/index.ts';
 import { readRecipe } from '../train/checkpoint.ts';
@@ -54,6 +55,8 @@ export interface LoadStage2Options {
  * @throws FileError, StateDictError, ArgumentError for files that are missing, not as expected, or of another model
  */
 export function loadStage2(files: Stage2Files, options: LoadStage2Options = {}): Stage2Whole {
+  checkArgument('files', files, having('checkpoint', 'visionWeights', 'languageModel'));
+  checkArgument('options', options, anObject);
   const { device = 'cpu', dtype } = options;
   const checkpoint = new CheckpointFolder(path.join(files.checkpoint, 'checkpoints')).latest() ?? files.checkpoint;
   const recipe = files.recipe ?? stage2(readRecipe(checkpoint) as unknown as Stage2RecipeOptions);
@@ -73,6 +76,7 @@ export function loadStage2(files: Stage2Files, options: LoadStage2Options = {}):
  * @throws ArgumentError where the parts do not fit together, or the tokenizer leaves no word of the language model for `<image>`
  */
 export function assembleStage2(whole: Stage2Whole): { model: Blip2ForConditionalGeneration; processor: Blip2Processor } {
+  checkArgument('whole', whole, having('recipe', 'tokenizer', 'trained', 'visionModel', 'languageModel'));
   const { recipe, tokenizer, trained, languageModel } = whole;
   const { size, imageMean, imageStd } = recipe.image;
   const imageProcessor = new ImageProcessor({ size: { height: size, width: size }, imageMean, imageStd });
@@ -108,6 +112,7 @@ export interface ExportOptions extends SavePretrainedOptions {
  * @throws ArgumentError as {@link assembleStage2} does; FileError where the folder cannot be written
  */
 export function exportStage2(whole: Stage2Whole, directory: string, options: ExportOptions = {}): void {
+  checkArgument('options', options, anObject);
   const { dtype, ...saving } = options;
   const { model, processor } = assembleStage2(whole);
   try {

@@ -1,3 +1,4 @@
+import { anObject, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
 import { checkpointName } from '../nn/module.ts';
@@ -117,6 +118,7 @@ export interface FieldValue {
 
 /** Every field of plain data, objects before what is in them. Lists are values. */
 export function fieldsOf(data: object, path = ''): FieldValue[] {
+  checkArgument('data', data, anObject);
   return Object.entries(data).flatMap(([key, value]) => {
     const name = path === '' ? key : `${path}.${key}`;
     return [{ name, value }, ...(isObject(value) ? fieldsOf(value, name) : [])];

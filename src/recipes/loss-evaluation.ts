@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Batch } from '../data/index.ts';
+import { aFunction, checkArgument, having } from '../native/arguments.ts';
 import { autocast, type Device, inferenceMode, scope } from '../tensor/index.ts';
 import type { Objective, Precision, TrainingEvaluation } from '../train/index.ts';
 import type { CaptionedBatch } from './captioned-batch.ts';
@@ -26,8 +27,11 @@ export interface LossEvaluationOptions {
  */
 export function lossEvaluation<P>(
   objective: () => Objective<CaptionedBatch, P>,
-  { every, gallery, device, precision, best }: LossEvaluationOptions,
+  options: LossEvaluationOptions,
 ): TrainingEvaluation {
+  checkArgument('objective', objective, aFunction);
+  checkArgument('options', options, having('every', 'gallery', 'device', 'precision'));
+  const { every, gallery, device, precision, best } = options;
   const cast = <T>(body: () => T): T => (precision === 'float32' ? body() : autocast({ device, dtype: precision }, body));
   const measured = (own: Objective<CaptionedBatch, P>, batch: Batch): [string, number, number][] =>
     inferenceMode(() =>

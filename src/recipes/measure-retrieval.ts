@@ -8,6 +8,7 @@ import {
   Tokenizer,
 } from '../data/index.ts';
 import { Blip2ForImageTextRetrieval } from '../models/index.ts';
+import { anObject, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { evaluateRetrieval, type RetrievalModel, type RetrievalProgress, type RetrievalResult } from '../tasks/index.ts';
 import { setThreads, type Tensor } from '../tensor/index.ts';
@@ -85,6 +86,7 @@ export async function measureRetrieval(
     onBroken?: LoaderOptions['onBroken'];
   } = {},
 ): Promise<RetrievalResult> {
+  checkArgument('options', options, anObject);
   const { onBroken = () => {}, ...rest } = options;
   const settings = overridden<RetrievalSettings>(DEFAULTS as RetrievalSettings, given, RULES, 'run');
   for (const name of ['model', 'data'] as const) {

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { anArray, aPath, checkArgument } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
 import { readJsonObject } from '../native/files.ts';
@@ -36,6 +37,7 @@ export function findRun(place: string, stage: string, which: string | number = '
 
 /** Whether a folder is that of a checkpoint. */
 export function isCheckpoint(place: string): boolean {
+  checkArgument('place', place, aPath);
   return fs.existsSync(path.join(place, 'state.json'));
 }
 
@@ -62,6 +64,7 @@ const KINDS: readonly ModelKind[] = ['stage1', 'stage2', 'Blip2ForConditionalGen
  * @throws FileError where it is nothing that is known, or none of those that are wanted
  */
 export function modelKind(place: string, wanted: readonly ModelKind[]): ModelKind {
+  checkArgument('wanted', wanted, anArray);
   const names = stageOf(runFolder(place)) ?? architectures(place);
   const kind = KINDS.find((name) => [names].flat().includes(name));
   if (kind !== undefined && wanted.includes(kind)) return kind;

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { evalTransform, ImageProcessor, type ImageSource, type ImageTransform, Tokenizer } from '../data/index.ts';
 import type { GenerateOptions } from '../generate/index.ts';
 import { Blip2ForPretraining, loadVisionTower } from '../models/index.ts';
+import { anObject, checkArgument } from '../native/arguments.ts';
 import { FileError } from '../native/errors.ts';
 import { building } from '../nn/index.ts';
 import { type Device, scope } from '../tensor/index.ts';
@@ -47,6 +48,7 @@ export interface TrainedStage1 {
  * @throws FileError for what is none; ArgumentError for a checkpoint that is not there; StateDictError where weights do not fit
  */
 export function openStage1(folder: string, options: OpenRunOptions = {}): TrainedStage1 {
+  checkArgument('options', options, anObject);
   const { device = 'cpu', checkpoint: which = 'last' } = options;
   const run = findRun(folder, STAGE1, which);
   const { recipe, visionWeights } = readSettings(run.folder, run.settings);

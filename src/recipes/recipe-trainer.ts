@@ -1,4 +1,5 @@
 import { ClipVisionModel, VisionModel } from '../models/index.ts';
+import { checkArgument, having } from '../native/arguments.ts';
 import type { Json } from '../native/files.ts';
 import { building, type Module } from '../nn/index.ts';
 import { AdamW, decayGroups, warmupCosine } from '../optim/index.ts';
@@ -29,7 +30,9 @@ export interface RecipeRunOptions
 }
 
 /** A recipe's vision tower without weights (on the meta device): load some into it. */
-export function recipeTower({ vision }: TrainingRecipe): FeatureTower {
+export function recipeTower(recipe: TrainingRecipe): FeatureTower {
+  checkArgument('recipe', recipe, having('vision'));
+  const { vision } = recipe;
   return building({ device: 'meta' }, () =>
     vision.architecture === 'eva' ? new VisionModel(vision.config) : new ClipVisionModel(vision.config),
   );
@@ -37,6 +40,7 @@ export function recipeTower({ vision }: TrainingRecipe): FeatureTower {
 
 /** Pairs that the data must give at a time. */
 export function recipeBatchSize(recipe: TrainingRecipe): number {
+  checkArgument('recipe', recipe, having('batchSize', 'accumulation'));
   return recipe.batchSize / recipe.accumulation;
 }
 

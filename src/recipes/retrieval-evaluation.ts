@@ -1,4 +1,5 @@
 import type { Blip2ForPretraining } from '../models/index.ts';
+import { checkArgument, having } from '../native/arguments.ts';
 import { evaluateRetrieval, type GalleryBatch, type RetrievalEvaluationOptions } from '../tasks/index.ts';
 import type { TrainingEvaluation } from '../train/index.ts';
 
@@ -20,6 +21,8 @@ export interface RetrievalDuringTraining extends RetrievalEvaluationOptions {
  * stage1Trainer(recipe, { model, encoder, tokenizer, data, directory, evaluation: retrievalEvaluation(model, { every: 5000, gallery, tokenizer, encoder }) })
  */
 export function retrievalEvaluation(model: Blip2ForPretraining, options: RetrievalDuringTraining): TrainingEvaluation {
+  checkArgument('model', model, having('qformer', 'queryTokens'));
+  checkArgument('options', options, having('every', 'gallery'));
   const { every, gallery, best: metric = 'meanRecall', ...rest } = options;
   return {
     every,

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { Tokenizer } from '../data/index.ts';
 import { bertQFormerConfig, initFromBert, readVisionTowerConfig } from '../models/index.ts';
+import { anObject, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { setThreads } from '../tensor/index.ts';
 import type { Rules } from './fields.ts';
@@ -54,6 +55,8 @@ const VISION_NAMES = ['eva-vit-g', 'clip-vit-l'];
  *   as expected; StateDictError for weights of another shape
  */
 export async function stage1Run(given: Stage1Settings, options: RunOptions = {}): Promise<Run<Stage1Recipe>> {
+  checkArgument('given', given, anObject);
+  checkArgument('options', options, anObject);
   const { resume = false } = options;
   const { recipe, settings, tokenizerFolder } = plan(given, resume);
   checkGiven(settings, NEEDED, resume);
@@ -122,6 +125,8 @@ function plan(given: Partial<Stage1Settings>, resume: boolean): Stage1Plan {
  * @throws ArgumentError as {@link stage1Run} does
  */
 export function stage1Preview(given: Partial<Stage1Settings>, options: Pick<RunOptions, 'resume'> = {}): object {
+  checkArgument('given', given, anObject);
+  checkArgument('options', options, anObject);
   const { recipe, settings } = plan(given, options.resume ?? false);
   return { ...settings, ...recipe };
 }

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { Tokenizer } from '../data/index.ts';
 import { initFromStage1, loadLanguageModel, readVisionTowerConfig } from '../models/index.ts';
+import { anObject, checkArgument } from '../native/arguments.ts';
 import { Generator, setThreads } from '../tensor/index.ts';
 import type { Rules } from './fields.ts';
 import { lossEvaluation } from './loss-evaluation.ts';
@@ -61,6 +62,8 @@ const NEEDED = {
  *   as expected; StateDictError for weights of another shape
  */
 export async function stage2Run(given: Stage2Settings, options: RunOptions = {}): Promise<Run<Stage2Recipe>> {
+  checkArgument('given', given, anObject);
+  checkArgument('options', options, anObject);
   const { resume = false } = options;
   const { recipe, settings, goesOn } = plan(given, resume);
   checkGiven(settings, NEEDED, resume);
@@ -151,6 +154,8 @@ function weightsOf(from: string): string {
  * @throws ArgumentError, FileError as {@link stage2Run} does
  */
 export function stage2Preview(given: Partial<Stage2Settings>, options: Pick<RunOptions, 'resume'> = {}): object {
+  checkArgument('given', given, anObject);
+  checkArgument('options', options, anObject);
   const { recipe, settings } = plan(given, options.resume ?? false);
   return { ...settings, ...recipe };
 }

@@ -1,9 +1,11 @@
 // B pairs, L longest text.
+
 import type { Blip2ForPretraining } from '../models/index.ts';
+import { anObject, checkArgument, having } from '../native/arguments.ts';
 import { type Stage1Batch, type Stage1Losses, stage1Loss } from '../objectives/index.ts';
 import { fromTypedArray, type Generator, type Tensor } from '../tensor/index.ts';
 import type { FrozenEncoder, Objective, StepLosses } from '../train/index.ts';
-import { type CaptionedBatch, type CaptionTokenizer, featuresOf } from './captioned-batch.ts';
+import { CAPTIONED, type CaptionedBatch, type CaptionTokenizer, featuresOf } from './captioned-batch.ts';
 import type { Stage1Recipe } from './stage1.ts';
 
 /** What a {@link Stage1Objective} works with. */
@@ -30,11 +32,14 @@ export class Stage1Objective implements Objective<CaptionedBatch, Stage1Batch> {
   readonly #texts = new WeakMap<CaptionedBatch, Texts>();
 
   constructor(recipe: Pick<Stage1Recipe, 'objective' | 'text'>, parts: Stage1Parts) {
+    checkArgument('recipe', recipe, having('objective', 'text'));
+    checkArgument('parts', parts, having('model', 'tokenizer', 'negatives'));
     this.#recipe = recipe;
     this.#parts = parts;
   }
 
   size(batch: CaptionedBatch): number {
+    checkArgument('batch', batch, CAPTIONED);
     return batch.captions.length;
   }
 
@@ -60,6 +65,8 @@ export class Stage1Objective implements Objective<CaptionedBatch, Stage1Batch> {
 
   losses(batch: Stage1Batch, shares: Readonly<Record<string, number>>): StepLosses {
     const { model, negatives } = this.#parts;
+    checkArgument('batch', batch, having('imageFeatures', 'inputIds'));
+    checkArgument('shares', shares, anObject);
     const { weights, labelSmoothing, contrastGradient } = this.#recipe.objective;
     const { itc = 1, itm = 1, itg = 1 } = shares;
     const own = { itc: weights.itc * itc, itm: weights.itm * itm, itg: weights.itg * itg };
@@ -69,6 +76,7 @@ export class Stage1Objective implements Objective<CaptionedBatch, Stage1Batch> {
 
   /** Token ids, padded to the longest caption. Made once a batch, on the host. */
   #textsOf(batch: CaptionedBatch): Texts {
+    checkArgument('batch', batch, CAPTIONED);
     let texts = this.#texts.get(batch);
     if (texts === undefined) {
       const { maxLength } = this.#recipe.text;

@@ -1,4 +1,5 @@
 import { type PretrainingConfig, parsePretrainingConfig } from '../models/index.ts';
+import { anObject, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { choice, count, type DeepPartial, overridden, probability, type Rules, scale } from './fields.ts';
 import {
@@ -54,6 +55,7 @@ const BATCH = { eva: 1680, clip: 2320 } as const;
  * @throws ArgumentError naming the field that there is not, or that is not as expected
  */
 export function stage1(options: Stage1RecipeOptions): Stage1Recipe {
+  checkArgument('options', options, anObject);
   const { vision: tower, model: modelOptions = {}, image: imageOptions, ...rest } = options;
   const vision = visionOf(tower);
   const defaults: Omit<Stage1Recipe, 'vision' | 'model' | 'image'> = {
@@ -81,6 +83,7 @@ export function stage1(options: Stage1RecipeOptions): Stage1Recipe {
 
 /** The paper's ablation: the first stage without image-grounded text generation (BLIP-2, §4.4, table 6). */
 export function stage1WithoutItg(options: Stage1RecipeOptions): Stage1Recipe {
+  checkArgument('options', options, anObject);
   const { objective, ...rest } = options;
   return stage1({ ...rest, objective: { ...objective, weights: { ...objective?.weights, itg: 0 } } });
 }

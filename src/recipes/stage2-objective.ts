@@ -1,9 +1,10 @@
 import { languageKind } from '../models/blip2/language/kinds.ts';
 import type { Blip2ForGenerativePretraining, LanguageModel } from '../models/index.ts';
+import { anObject, checkArgument, having } from '../native/arguments.ts';
 import { type PromptedText, type Stage2Batch, stage2Loss } from '../objectives/index.ts';
 import type { Generator, Tensor } from '../tensor/index.ts';
 import type { FrozenEncoder, Objective, StepLosses } from '../train/index.ts';
-import { type CaptionedBatch, type CaptionTokenizer, featuresOf } from './captioned-batch.ts';
+import { CAPTIONED, type CaptionedBatch, type CaptionTokenizer, featuresOf } from './captioned-batch.ts';
 import type { Stage2Recipe } from './stage2.ts';
 import { type CaptionTexts, captionTexts } from './stage2-captions.ts';
 
@@ -29,6 +30,8 @@ export class Stage2Objective implements Objective<CaptionedBatch, Stage2Batch> {
   readonly #texts = new WeakMap<CaptionedBatch, readonly PromptedText[]>();
 
   constructor(recipe: Pick<Stage2Recipe, 'objective' | 'text' | 'languageModelDropout'>, parts: Stage2Parts) {
+    checkArgument('recipe', recipe, having('objective', 'text'));
+    checkArgument('parts', parts, having('model', 'languageModel', 'tokenizer', 'splits'));
     const { decoderOnly } = languageKind(parts.languageModel.config.modelType);
     this.#recipe = recipe;
     this.#parts = parts;
@@ -36,6 +39,7 @@ export class Stage2Objective implements Objective<CaptionedBatch, Stage2Batch> {
   }
 
   size(batch: CaptionedBatch): number {
+    checkArgument('batch', batch, CAPTIONED);
     return batch.captions.length;
   }
 
@@ -49,7 +53,10 @@ export class Stage2Objective implements Objective<CaptionedBatch, Stage2Batch> {
     return { imageFeatures: featuresOf(batch, encoder, model.queryTokens.device), texts: this.#textsOf(batch) };
   }
 
-  losses(batch: Stage2Batch, { lm: weight = 1 }: Readonly<Record<string, number>>): StepLosses {
+  losses(batch: Stage2Batch, shares: Readonly<Record<string, number>>): StepLosses {
+    checkArgument('batch', batch, having('imageFeatures', 'texts'));
+    checkArgument('shares', shares, anObject);
+    const { lm: weight = 1 } = shares;
     const { model, languageModel } = this.#parts;
     const { objective, languageModelDropout } = this.#recipe;
     const { labelSmoothing } = objective;
@@ -65,6 +72,7 @@ export class Stage2Objective implements Objective<CaptionedBatch, Stage2Batch> {
 
   /** Token ids, made once a batch, on the host: the draws of a batch that is repeated are those of the first time. */
   #textsOf(batch: CaptionedBatch): readonly PromptedText[] {
+    checkArgument('batch', batch, CAPTIONED);
     let texts = this.#texts.get(batch);
     if (texts === undefined) {
       texts = this.#captions.of(batch.captions);

@@ -10,6 +10,7 @@ import {
   type T5Config,
   type TextConfig,
 } from '../models/index.ts';
+import { anObject, checkArgument } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
 import { readRecipe } from '../train/checkpoint.ts';
@@ -133,6 +134,7 @@ const SPLIT: PrefixSplit = { minPrefix: 1, maxPrefix: null, minSuffix: 1 };
  * @throws ArgumentError naming the field that there is not, or that is not as expected; FileError for a folder that is not what it should be
  */
 export function stage2(options: Stage2RecipeOptions): Stage2Recipe {
+  checkArgument('options', options, anObject);
   const {
     from,
     vision: tower,

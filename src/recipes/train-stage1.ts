@@ -1,4 +1,5 @@
 import { Blip2ForPretraining } from '../models/index.ts';
+import { checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { building } from '../nn/index.ts';
 import type { Stage1Batch } from '../objectives/index.ts';
@@ -17,6 +18,7 @@ export interface Stage1RunOptions extends RecipeRunOptions {
 
 /** A new model of a recipe, its weights drawn from the recipe's seed. */
 export function newStage1Model(recipe: Stage1Recipe, device: Device = 'cpu'): Blip2ForPretraining {
+  checkArgument('recipe', recipe, having('seed', 'model'));
   const model = building({ generator: new Generator(recipe.seed) }, () => new Blip2ForPretraining(recipe.model));
   return device === 'cpu' ? model : model.to({ device });
 }
@@ -36,6 +38,8 @@ export function stage1BatchSize(recipe: Stage1Recipe): number {
  * @throws ArgumentError where model and recipe do not fit
  */
 export function stage1Trainer(recipe: Stage1Recipe, options: Stage1RunOptions): Trainer<CaptionedBatch, Stage1Batch> {
+  checkArgument('recipe', recipe, having('seed', 'model'));
+  checkArgument('options', options, having('model', 'tokenizer', 'data', 'directory'));
   const { model, ...run } = options;
   if (JSON.stringify(model.config) !== JSON.stringify(recipe.model)) {
     throw new ArgumentError('model', "a model of the recipe's configuration", 'one of another');

@@ -1,5 +1,6 @@
 import { languageKind } from '../models/blip2/language/kinds.ts';
 import { Blip2ForGenerativePretraining, type LanguageModel, type TextConfig } from '../models/index.ts';
+import { checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { building } from '../nn/index.ts';
 import type { Stage2Batch } from '../objectives/index.ts';
@@ -20,6 +21,7 @@ export interface Stage2RunOptions extends RecipeRunOptions {
 
 /** A new model of a recipe, its weights drawn from the recipe's seed. */
 export function newStage2Model(recipe: Stage2Recipe, device: Device = 'cpu'): Blip2ForGenerativePretraining {
+  checkArgument('recipe', recipe, having('seed', 'model'));
   const model = building({ generator: new Generator(recipe.seed) }, () => new Blip2ForGenerativePretraining(recipe.model));
   return device === 'cpu' ? model : model.to({ device });
 }
@@ -30,6 +32,8 @@ export function newStage2Model(recipe: Stage2Recipe, device: Device = 'cpu'): Bl
  * @throws ArgumentError where models and recipe do not fit
  */
 export function stage2Trainer(recipe: Stage2Recipe, options: Stage2RunOptions): Trainer<CaptionedBatch, Stage2Batch> {
+  checkArgument('recipe', recipe, having('seed', 'model'));
+  checkArgument('options', options, having('model', 'languageModel', 'tokenizer', 'data', 'directory'));
   const { model, languageModel, ...run } = options;
   if (JSON.stringify(model.config) !== JSON.stringify(recipe.model)) {
     throw new ArgumentError('model', "a model of the recipe's configuration", 'one of another');

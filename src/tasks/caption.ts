@@ -1,5 +1,6 @@
 import { type BrokenSample, BrokenSamplesError, type Dataset, type ImageLocation, type ImageSource } from '../data/index.ts';
 import { readRange } from '../data/read.ts';
+import { anObjectOrArray, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { writeFileAtomically } from '../native/files.ts';
 import type { CaptionOptions, ImageInput } from '../pipeline/index.ts';
@@ -60,6 +61,7 @@ export async function evaluateCaptions(
   data: Dataset | Iterable<CaptionTarget>,
   options: CaptionTaskOptions = {},
 ): Promise<CaptionEvaluation> {
+  checkArgument('model', model, having('caption'));
   const { task, rest } = checkTaskOptions(options);
   const pictures = await picturesOf(data, task.signal);
   const scored = hasReferences(pictures);
@@ -94,6 +96,7 @@ async function picturesOf(data: Dataset | Iterable<CaptionTarget>, signal: Abort
     if (known === undefined) pictures.set(imageId, { image, imageId, captions: [...captions] });
     else known.captions.push(...captions);
   };
+  checkArgument('data', data, anObjectOrArray);
   if (Symbol.iterator in data) {
     for (const { image, imageId, captions = [] } of data) add(image, imageId, captions);
   } else {

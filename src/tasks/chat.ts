@@ -1,3 +1,4 @@
+import { checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError, Blip2Error } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
 import type { CaptionOptions, EncodedImage, ImageInput, TextOptions, TextPiece } from '../pipeline/index.ts';
@@ -71,6 +72,7 @@ export class Chat {
    * @throws ArgumentError for a template without two `{}`; what the model throws, ImageError and the signal's reason among it
    */
   static async start(model: ChatModel, image: ImageInput, options: ChatOptions = {}): Promise<Chat> {
+    checkArgument('model', model, having('encode', 'streamCaption', 'countTokens', 'promptRoom'));
     if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', shown(options));
     const { signal, ...rest } = options;
     const { template = TEMPLATE } = rest;

@@ -1,4 +1,5 @@
 import { blipQuestion, type ImageSource, type Question, type QuestionFormat, type QuestionSet } from '../data/index.ts';
+import { checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
 import { type Json, writeFileAtomically } from '../native/files.ts';
@@ -73,6 +74,8 @@ export interface VqaEvaluation {
  *   ImageError and the signal's reason among it
  */
 export async function evaluateVqa(model: VqaModel, set: QuestionSet, options: VqaTaskOptions = {}): Promise<VqaEvaluation> {
+  checkArgument('model', model, having('answer'));
+  checkArgument('set', set, having('questions'));
   const { task, rest } = checkTaskOptions(options);
   const { answers: choices, prepareQuestion = (question) => blipQuestion(question), lemmatize, ...writing } = rest;
   checkHook('prepareQuestion', prepareQuestion);

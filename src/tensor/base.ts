@@ -63,6 +63,13 @@ export function checkTensors(tensors: { readonly [argument: string]: unknown }):
   }
 }
 
+/** @internal The same for what may be left out. */
+export function checkOptionalTensors(tensors: { readonly [argument: string]: unknown }): void {
+  for (const [argument, tensor] of Object.entries(tensors)) {
+    if (tensor !== undefined && tensor !== null) checkTensors({ [argument]: tensor });
+  }
+}
+
 /** @internal What was received, for an error message. */
 export function describe(value: unknown): string {
   if (value instanceof TensorBase) return value.isFreed ? 'a freed tensor' : `a tensor [${value.shape.join(', ')}]`;

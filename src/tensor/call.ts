@@ -2,6 +2,7 @@ import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
 import { describe, TensorBase, wrap } from './base.ts';
 import { call, callInPlace, native, operator } from './dispatch.ts';
+import { dtypeName } from './dtype.ts';
 import { Generator } from './random.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -53,15 +54,20 @@ function raise(value: unknown, type: string): OperatorValue {
   if (/^List\[(Optional\[)?Tensor/.test(type)) {
     return (value as (number | null)[]).map((handle) => (handle === null ? null : wrap(handle)));
   }
-  return value as OperatorValue;
+  return type === 'ScalarType' ? dtypeName(value as number) : (value as OperatorValue);
 }
 
 /**
  * Calls any ATen operator by name and overload, arguments in the order of its schema: `callOperator('add.Tensor', a, b)`.
- * dtypes, devices, layouts and memory formats are strings. In-place and out variants return the argument that they wrote.
+ * dtypes, devices, layouts and memory formats are strings, in results too. In-place and out variants return the argument that they wrote.
+ *
+ * A few operators are refused, as their arguments or results have no form here: those of storages and streams as such (`set_.source_Storage`,
+ * `record_stream`), of quantised cells (`quantized_lstm.data`) and packed weights, of dictionaries and quantisation schemes.
  *
  * **Unsafe**: arguments are checked against the operator's schema, but a few of PyTorch's own operators (raw backward formulas above all)
  * crash the process when the values make no sense. Prefer the typed methods and functions wherever there is one.
+ * @throws ArgumentError for a name that is none, or a value that the schema does not take
+ * @throws OperatorError for an operator that is refused, or what libtorch says of the values
  */
 export function callOperator(name: string, ...values: readonly OperatorValue[]): OperatorValue {
   const known = find(name);

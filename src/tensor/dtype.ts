@@ -1,4 +1,5 @@
 import { ArgumentError } from '../native/errors.ts';
+import { shown } from '../native/fields.ts';
 
 /** Number formats, under PyTorch's names. Values are c10::ScalarType's numbers. */
 const CODES = {
@@ -52,11 +53,16 @@ const SIZES: Readonly<Record<Dtype, number>> = {
   float8_e8m0fnu: 1,
 };
 
+/** What is a device's name, where a dtype's is wanted. */
+const DEVICE = /^(?:cpu|meta|mps|xpu|cuda(?::\d+)?)$/;
+
 /** @internal libtorch's number of a dtype. */
 export function dtypeCode(dtype: Dtype): number {
   const code = CODES[dtype];
-  if (code === undefined) throw new ArgumentError('dtype', `one of ${Object.keys(CODES).join(', ')}`, String(dtype));
-  return code;
+  // No look-up by own keys: this is a hot path, and what Object.prototype has is no number.
+  if (typeof code === 'number') return code;
+  const hint = DEVICE.test(String(dtype)) ? ` (a device is given as { device: '${dtype}' })` : '';
+  throw new ArgumentError('dtype', `one of ${Object.keys(CODES).join(', ')}${hint}`, shown(dtype));
 }
 
 /** @internal Whether libtorch has a dtype of this name that is known here. */

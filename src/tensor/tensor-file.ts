@@ -1,3 +1,4 @@
+import { aString, checkArgument } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import type { Dtype } from './dtype.ts';
 import type { Tensor } from './tensor.ts';
@@ -103,6 +104,7 @@ export abstract class TensorFile<E extends { readonly shape: readonly number[] }
 
   /** @internal */
   protected find(name: string): { readonly part: TensorPart<E>; readonly entry: E } {
+    checkArgument('name', name, aString);
     const found = this.#entries.get(name);
     if (found === undefined) throw new ArgumentError('name', `a tensor of ${this.path}`, quote(name));
     return found;

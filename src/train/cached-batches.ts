@@ -1,6 +1,7 @@
 import { isBroken } from '../data/datasets/sample.ts';
 import { blipCaption, type Dataset, type Sample, type SampleStream } from '../data/index.ts';
 import { numberOf } from '../data/loader/batch.ts';
+import { anObject, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { JsonFields } from '../native/fields.ts';
 import type { Json } from '../native/files.ts';
@@ -39,6 +40,9 @@ export interface CachedBatchesOptions {
  * caption, are passed over; what fills no batch at the end is left out.
  */
 export function cachedBatches(dataset: Dataset, cache: FeatureCache, options: CachedBatchesOptions): BatchStream<CachedBatch> {
+  checkArgument('dataset', dataset, having('stream'));
+  checkArgument('cache', cache, having('features', 'has'));
+  checkArgument('options', options, anObject);
   const { batchSize, seed = 0, shuffle = true, epochs = Infinity, cleanUp = (caption) => blipCaption(caption), state } = options;
   if (!Number.isSafeInteger(batchSize) || batchSize < 1)
     throw new ArgumentError('batchSize', 'a positive integer', String(batchSize));
@@ -80,6 +84,9 @@ export async function* cachedGallery(
   cache: FeatureCache,
   options: Pick<CachedBatchesOptions, 'batchSize' | 'cleanUp'>,
 ): AsyncGenerator<CachedGalleryBatch, void, undefined> {
+  checkArgument('dataset', dataset, having('stream'));
+  checkArgument('cache', cache, having('features', 'has'));
+  checkArgument('options', options, anObject);
   const { batchSize, cleanUp = (caption) => blipCaption(caption) } = options;
   if (!Number.isSafeInteger(batchSize) || batchSize < 1)
     throw new ArgumentError('batchSize', 'a positive integer', String(batchSize));

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { aSize, checkArgument } from '../native/arguments.ts';
 
 /** The checkpoints of a run: `step-00001000` and so on, in one folder. */
 export class CheckpointFolder {
@@ -38,6 +39,7 @@ export class CheckpointFolder {
 
   /** Keeps the last `count` and the one of step `best`. */
   prune(count: number, best: number | null): void {
+    checkArgument('count', count, aSize);
     const steps = this.steps();
     for (const step of steps.slice(0, Math.max(0, steps.length - count))) if (step !== best) this.remove(step);
   }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { aPath, checkArgument, having } from '../native/arguments.ts';
 import { FileError } from '../native/errors.ts';
 import { JsonFields } from '../native/fields.ts';
 import { type Json, readJson, reasonOf, writeFileAtomically } from '../native/files.ts';
@@ -51,6 +52,10 @@ const MAX_BYTES = 2 ** 28; // of the state: a shuffling buffer's position can be
  * @throws FileError
  */
 export function saveTraining(folder: string, model: Module, optimizer: AdamW, state: RunState, whole = false): void {
+  checkArgument('folder', folder, aPath);
+  checkArgument('model', model, having('namedParameters', 'stateDict'));
+  checkArgument('optimizer', optimizer, having('parameters', 'groups'));
+  checkArgument('state', state, having('generators'));
   const temporary = path.join(
     path.dirname(folder),
     `.${path.basename(folder)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`,
@@ -87,6 +92,9 @@ export function saveRunState(folder: string, model: Module, optimizer: AdamW, st
  * @throws FileError for a file that is missing or not as expected; StateDictError where it is of another model
  */
 export function loadTraining(folder: string, model: Module, optimizer: AdamW): RunState {
+  checkArgument('folder', folder, aPath);
+  checkArgument('model', model, having('namedParameters', 'stateDict'));
+  checkArgument('optimizer', optimizer, having('parameters', 'groups'));
   const file = path.join(folder, STATE);
   const fields = new StateFields(readJson(file, MAX_BYTES), '', file);
   const format = fields.count('format');
@@ -108,12 +116,14 @@ export function loadTraining(folder: string, model: Module, optimizer: AdamW): R
 
 /** What a checkpoint's run was told, without reading its tensors. */
 export function readRecipe(folder: string): Json {
+  checkArgument('folder', folder, aPath);
   const file = path.join(folder, STATE);
   return new StateFields(readJson(file, MAX_BYTES), '', file).raw('recipe') ?? null;
 }
 
 /** A checkpoint's step, and the best evaluation of its run until then. @throws FileError */
 export function readProgress(folder: string): Pick<RunState, 'step' | 'best'> {
+  checkArgument('folder', folder, aPath);
   const file = path.join(folder, STATE);
   const fields = new StateFields(readJson(file, MAX_BYTES), '', file);
   return { step: fields.count('step'), best: fields.best() };
@@ -124,6 +134,8 @@ export function readProgress(folder: string): Pick<RunState, 'step' | 'best'> {
  * @throws FileError for a file that is missing or not as expected; StateDictError where it is of another model
  */
 export function loadTrained(folder: string, model: Module): void {
+  checkArgument('folder', folder, aPath);
+  checkArgument('model', model, having('namedParameters', 'stateDict'));
   loadModel(path.join(folder, MODEL), model);
 }
 

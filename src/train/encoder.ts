@@ -1,5 +1,8 @@
 // B pictures, N image tokens, W width of the features.
+
 import { createHash } from 'node:crypto';
+import { checkNormalised } from '../models/vision/pixels.ts';
+import { checkArgument, having } from '../native/arguments.ts';
 import type { Module } from '../nn/index.ts';
 import { type Device, type Dtype, noGrad, scope, type Tensor } from '../tensor/index.ts';
 
@@ -23,6 +26,7 @@ export class FrozenEncoder {
    * @param dtype float32 unless told; bfloat16 is the faster one where the hardware has products of it (CUDA; processors with AMX)
    */
   constructor(tower: FeatureTower, dtype: 'float32' | 'bfloat16' = 'float32') {
+    checkArgument('tower', tower, having('features', 'freeze'));
     this.#tower = tower;
     this.dtype = dtype;
     tower.freeze().eval().to(dtype);
@@ -35,6 +39,7 @@ export class FrozenEncoder {
 
   /** Normalised pictures `[B, 3, H, W]` → features before the LayerNorm that is trained, `[B, N, W]`. */
   encode(pixelValues: Tensor): Tensor {
+    checkNormalised(pixelValues);
     return noGrad(() => scope(() => this.#tower.features(pixelValues.to({ device: this.device, dtype: this.dtype }))));
   }
 

@@ -1,4 +1,5 @@
 // n pictures, B of a batch, N image tokens, W width of the features.
+
 import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -6,6 +7,7 @@ import { isBroken, type Sample } from '../data/datasets/sample.ts';
 import { type Dataset, type ImageTransform, type LoaderOptions, loader } from '../data/index.ts';
 import { numberOf } from '../data/loader/batch.ts';
 import { readRange } from '../data/read.ts';
+import { anId, arrayOf, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { JsonFields } from '../native/fields.ts';
 import { readJson, reasonOf, writeFileAtomically } from '../native/files.ts';
@@ -66,6 +68,7 @@ export class FeatureCache {
    * @throws ArgumentError for a transform with random crops or flips; FileError for a damaged cache, or a folder that cannot be written
    */
   static async open(options: FeatureCacheOptions): Promise<FeatureCache> {
+    checkArgument('options', options, having('directory', 'encoder', 'dataset', 'transform'));
     const { crop, flip } = options.transform;
     if (crop !== null || flip > 0) {
       const received = crop === null ? `flip ${flip}` : 'random crops';
@@ -94,6 +97,7 @@ export class FeatureCache {
 
   /** Whether a picture's features are in it. */
   has(imageId: number | string): boolean {
+    checkArgument('imageId', imageId, anId);
     return this.#rows.has(numberOf(imageId));
   }
 
@@ -102,6 +106,7 @@ export class FeatureCache {
    * @throws ArgumentError for a picture that is not in it
    */
   features(imageIds: readonly (number | string)[]): Tensor {
+    checkArgument('imageIds', imageIds, arrayOf(anId));
     const rows = imageIds.map((id) => {
       const row = this.#rows.get(numberOf(id));
       if (row === undefined) throw new ArgumentError('imageIds', `pictures of ${this.folder}`, JSON.stringify(id));

@@ -1,3 +1,4 @@
+import { checkArgument, having } from '../native/arguments.ts';
 import { transferable } from '../native/error-transfer.ts';
 import { Blip2Error } from '../native/errors.ts';
 
@@ -17,6 +18,7 @@ export class NonFiniteError extends Blip2Error {
   readonly checkpoint: string | null;
 
   constructor(step: number, found: { tensor: string; foundIn: FoundIn | null }, checkpoint: string | null) {
+    checkArgument('found', found, having('tensor', 'foundIn'));
     const first = found.foundIn === null ? found.tensor : `the first is ${article(found.foundIn)} ${found.tensor}`;
     const kept = checkpoint === null ? 'There is no checkpoint yet' : `The last good checkpoint is ${checkpoint}`;
     super('ERR_NON_FINITE', `step ${step} gave numbers that are infinite or NaN: ${first}. ${kept}`);

@@ -1,3 +1,4 @@
+import { checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import type { Json } from '../native/files.ts';
 import type { Module } from '../nn/index.ts';
@@ -75,6 +76,7 @@ export interface TrainerOptions<B, P = B> {
 
 /** @throws ArgumentError */
 export function checkOptions<B, P>(options: TrainerOptions<B, P>): void {
+  checkArgument('options', options, having('model', 'objective', 'data', 'optimizer', 'schedule', 'directory'));
   const { steps, accumulation = 1, logEvery = 1, clipNorm = null, evaluation, checkpoints = {} } = options;
   const counts = {
     steps,

@@ -1,10 +1,12 @@
 // What a user does: installs the packed package, without install scripts, into a folder of their own, and uses it from there.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { isCurrent } from '../../src/cli/build.ts';
 import { addonName, buildDirectory, candidates, packageRoot, prebuildDirectory } from '../../src/native/locate.ts';
 
+const { version = '', directory: libtorch = '' } = candidates().find(({ taken }) => taken) ?? {};
 const room = mkdtempSync(path.join(tmpdir(), 'blip2-package-'));
 const app = path.join(room, 'app');
 
@@ -14,28 +16,56 @@ function run(command: string, args: readonly string[], cwd = app): string {
   return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
-// The package as it is published: prebuilt addons in it, here the ones of the local build.
-function pack(): string {
+/**
+ * A compiler that takes what the local build compiled of the very same sources, and runs the real one for the rest, which is linking. A whole
+ * compilation would take minutes.
+ */
+function compiler(): string {
+  const file = path.join(room, 'compiler.sh');
+  const built = isCurrent(path.join(buildDirectory(), addonName(version)), version) ? buildDirectory() : '/nowhere';
+  const script = `#!/bin/sh
+for argument; do
+  case "$before" in -o) out=$argument ;; -MF) dependencies=$argument ;; esac
+  before=$argument
+done
+built='${built}'/obj.target/"\${out##*/obj.target/}"
+case "$out" in
+*/obj.target/*.o) if [ -f "$built" ]; then cp "$built" "$out" && : > "$dependencies" && exit; fi ;;
+esac
+exec ${process.env.CXX ?? 'c++'} "$@"
+`;
+  writeFileSync(file, script, { mode: 0o755 });
+  return file;
+}
+
+// The package as it is published: `npm run prebuilds` and `npm pack`, in a copy.
+function pack(): { archive: string; files: string[] } {
   const stage = path.join(room, 'stage');
   mkdirSync(stage);
-  for (const name of ['package.json', 'dist', 'native', 'binding.gyp', 'README.md']) {
-    if (existsSync(path.join(packageRoot, name)))
-      cpSync(path.join(packageRoot, name), path.join(stage, name), { recursive: true });
+  for (const name of ['package.json', 'dist', 'native', 'scripts', 'binding.gyp', 'README.md', 'CHANGELOG.md']) {
+    cpSync(path.join(packageRoot, name), path.join(stage, name), { recursive: true });
   }
-  const prebuilds = path.join(stage, 'prebuilds', `${process.platform}-${process.arch}`);
-  mkdirSync(prebuilds, { recursive: true });
-  for (const name of readdirSync(buildDirectory())) {
-    if (/^(blip2-torch-.*|opener)\.(node|json)$/.test(name))
-      cpSync(path.join(buildDirectory(), name), path.join(prebuilds, name));
-  }
+  symlinkSync(path.join(packageRoot, 'node_modules'), path.join(stage, 'node_modules'));
+  const env = { ...process.env, CXX: compiler() };
+  execFileSync('npm', ['run', 'prebuilds', '--', libtorch], {
+    cwd: stage,
+    env,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const [packed] = JSON.parse(run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', room], stage)) as {
     filename: string;
+    files: { path: string }[];
   }[];
-  return path.join(room, packed?.filename ?? '');
+  return { archive: path.join(room, packed?.filename ?? ''), files: (packed?.files ?? []).map((file) => file.path) };
 }
 
 test('the package installs into another folder and works there, from ESM and CommonJS', () => {
-  const archive = pack();
+  const { archive, files } = pack();
+  const folder = path.relative(packageRoot, prebuildDirectory());
+  expect(files.filter((file) => file.startsWith('prebuilds')).sort()).toEqual(
+    [`blip2-torch-${version}.json`, addonName(version), 'opener.node'].map((name) => `${folder}/${name}`),
+  );
   mkdirSync(app);
   writeFileSync(path.join(app, 'package.json'), '{ "private": true }');
   run('npm', ['install', archive, '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline']);
@@ -45,7 +75,7 @@ test('the package installs into another folder and works there, from ESM and Com
   expect(shipped.filter((name) => /\.map$|tsbuildinfo|^(src|test|build)\b/.test(name))).toEqual([]);
 
   const report = run('npx', ['blip2', 'doctor']);
-  expect(report).toContain(`prebuilt for libtorch ${candidates().find(({ taken }) => taken)?.version}: ${installed}`);
+  expect(report).toContain(`prebuilt for libtorch ${version}: ${installed}`);
   expect(report).toContain('Everything needed is there.');
 
   writeFileSync(
@@ -56,12 +86,22 @@ test('the package installs into another folder and works there, from ESM and Com
   expect(run(process.execPath, ['cjs.cjs'])).toBe('[ 2, 4, 6 ]\n');
   expect(run(process.execPath, ['esm.mjs'])).toBe('[ 2, 4, 6 ]\n');
 
-  // A prebuilt addon that does not load gives way to a local build; without one, the error names all that was tried.
-  const version = candidates().find(({ taken }) => taken)?.version ?? '';
+  // A local build does not come before a prebuilt addon.
   const prebuilt = path.join(prebuildDirectory(installed), addonName(version));
   const local = path.join(buildDirectory(installed), addonName(version));
   mkdirSync(path.dirname(local), { recursive: true });
   cpSync(prebuilt, local);
+  writeFileSync(
+    path.join(app, 'loaded.mjs'),
+    "import 'blip2'; for (const file of process.report.getReport().sharedObjects) if (file.endsWith('.node')) console.log(file);",
+  );
+  const loaded = run(process.execPath, ['loaded.mjs']).trim().split('\n');
+  const ours = loaded.filter((file) => file.startsWith(realpathSync(installed)));
+  expect(ours.sort()).toEqual(
+    [prebuilt, path.join(prebuildDirectory(installed), 'opener.node')].map((file) => realpathSync(file)),
+  );
+
+  // One that does not load gives way to a local build; without one, the error names all that was tried.
   writeFileSync(prebuilt, 'no addon');
   expect(run(process.execPath, ['esm.mjs'])).toBe('[ 2, 4, 6 ]\n');
   writeFileSync(local, 'no addon either');

@@ -2,6 +2,7 @@ import {
   ArgumentError,
   building,
   ClipVisionModel,
+  FrozenEncoder,
   Generator,
   grad,
   memory,
@@ -13,6 +14,7 @@ import {
   scope,
   type Tensor,
   VisionModel,
+  zeros,
 } from '../../src/index.ts';
 import { interpolatePositions } from '../../src/models/vision/pixels.ts';
 import { expectClose } from '../closeness.ts';
@@ -49,6 +51,17 @@ describe.each<[string, () => VisionModel | ClipVisionModel]>([
       expect(run).toThrow(ArgumentError);
       expect(run).toThrow(interpolatePosEncoding ? '8 × 8' : '[B, 3, 24, 24]');
       expect(run).toThrow(`[${shape.join(', ')}]`);
+    });
+  });
+
+  test('refuses pictures that are bytes still', () => {
+    const model = make();
+    scope(() => {
+      const bytes = zeros([1, 3, 24, 24], { dtype: 'uint8' });
+      expect(() => model.forward(bytes)).toThrow(
+        'expected normalised pictures of floating-point numbers, as an ImageProcessor makes them, for pixelValues but received uint8',
+      );
+      expect(() => new FrozenEncoder(model).encode(bytes)).toThrow(/^expected normalised .* for pixelValues but received uint8$/);
     });
   });
 

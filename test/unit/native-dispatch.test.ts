@@ -142,11 +142,35 @@ describe('every kind of argument', () => {
     expect(call('zeros', [2], 7).dtype).toBe('float64');
     expect(call('zeros', [2], null, 'strided', 'meta').device).toBe('meta');
     expect(call('zeros', [2], null, null, 'cpu', false).device).toBe('cpu');
+    expect(call('zeros', [2, 2], null, 'sparse_coo').device).toBe('cpu');
     const picture = call('contiguous', ones([2, 3, 4, 5]), 'channels_last');
     expect(picture.strides).toEqual([60, 1, 15, 3]);
     expect(call('contiguous', picture, 'contiguous_format').strides).toEqual([60, 20, 5, 1]);
     expect(call('clone', picture, null).strides).toEqual([60, 1, 15, 3]);
     expect(call('clone', picture, 'preserve_format').strides).toEqual([60, 1, 15, 3]);
+  });
+
+  test('every layout', () => {
+    const dense = arange(0, 16, 1, { dtype: 'float32' }).reshape(4, 4);
+    const blocks = ['sparse_bsr', 'sparse_bsc'];
+    for (const layout of ['sparse_coo', 'sparse_csr', 'sparse_csc', ...blocks]) {
+      const sparse = call('to_sparse', dense, layout, blocks.includes(layout) ? [2, 2] : null);
+      expect(call('to_dense', sparse).toArray()).toEqual(dense.toArray());
+      // The indices that only a layout of this kind has.
+      const indices =
+        { sparse_coo: '_indices', sparse_csr: 'crow_indices', sparse_bsr: 'crow_indices' }[layout] ?? 'ccol_indices';
+      expect(call(indices, sparse).dtype).toBe('int64');
+    }
+    for (const layout of ['strided', '_mkldnn', 'jagged']) {
+      expect(call('to_dense', call('zeros', [2], null, layout)).toArray()).toEqual([0, 0]);
+    }
+    expect(() => call('zeros', [2], null, 'dense')).toThrow(
+      expect.objectContaining({
+        argument: 'layout',
+        expected: 'one of "strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "_mkldnn", "jagged"',
+        received: 'the string "dense"',
+      }),
+    );
   });
 
   test('Generator, and its absence', () => {
@@ -177,6 +201,10 @@ describe('every kind of result', () => {
     expect(callOperator('_assert_async', tensor([true]))).toBeUndefined();
     expect(callOperator('is_floating_point', x)).toBe(true);
     expect(callOperator('sym_is_contiguous', x)).toBe(true);
+    expect(callOperator('result_type.Tensor', x, ones([1], { dtype: 'float64' }))).toBe('float64');
+    expect(callOperator('promote_types', 'int32', 'bfloat16')).toBe('bfloat16');
+    expect(callOperator('_choose_qparams_per_tensor', x)).toEqual([expect.closeTo(5 / 255), 0]);
+    expect(callOperator('sym_size.int', x, 0)).toBe(2);
   });
 
   test('in-place variants return what they changed', () => {

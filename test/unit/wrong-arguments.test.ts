@@ -73,6 +73,8 @@ function wrongOptions(): Call[] {
     ['grad([x], [x], { gradOutputs: 5 })', 'gradOutputs', () => js(tensors.grad)([x()], [x()], { gradOutputs: 5 })],
     ['grad(x, [x])', 'outputs', () => js(tensors.grad)(x(), [x()])],
     ["itemSize('float31')", 'dtype', () => js(tensors.itemSize)('float31')],
+    ["x.to('cuda')", 'dtype', () => js(x().to).call(x(), 'cuda')],
+    ["x.to('toString')", 'dtype', () => js(x().to).call(x(), 'toString')],
     ["module.freeze('weight')", 'the call', () => js(Scale.prototype.freeze).call(new Scale(), 'weight')],
     ["module.unfreeze('weight')", 'the call', () => js(Scale.prototype.unfreeze).call(new Scale(), 'weight')],
     ["module.train('yes')", 'mode', () => js(Scale.prototype.train).call(new Scale(), 'yes')],
@@ -183,6 +185,13 @@ test.each(CALLS)('%s names %s', (_call, argument, run) => {
   }
   expect(error).toBeInstanceOf(Blip2Error);
   expect(error).toMatchObject({ name: 'ArgumentError', argument });
+});
+
+test('a device in the place of a dtype is told where it goes', () => {
+  for (const device of ['cuda', 'cuda:1', 'cpu', 'meta']) {
+    expect(() => scope(() => js(q().to).call(q(), device))).toThrow(`(a device is given as { device: '${device}' })`);
+  }
+  expect(() => js(Scale.prototype.to).call(new Scale(), 'cuda')).toThrow("{ device: 'cuda' }");
 });
 
 test('the modes and the scope are as before after a refusal', () => {

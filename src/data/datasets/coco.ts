@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { anObject, aPath, checkArgument } from '../../native/arguments.ts';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { type Json, readJson } from '../../native/files.ts';
 import { FileFields } from '../fields.ts';
@@ -27,6 +28,8 @@ const MAX_BYTES = 2 ** 29 - 2 ** 10;
  * @throws FileError naming the field that is not as expected, and for paths that lead out of the folder.
  */
 export async function cocoCaptions(file: string, options: CocoOptions = {}): Promise<IndexedDataset> {
+  checkArgument('file', file, aPath);
+  checkArgument('options', options, anObject);
   const { images: folder = path.dirname(file), splits = ['train', 'restval'], grouped = false } = options;
   const pictures = [...picturesOf(file, readJson(file, MAX_BYTES), folder, splits)];
   if (pictures.length === 0) throw new FileError(file, 'expected pictures with captions but there are none');

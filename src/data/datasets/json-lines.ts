@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { anObject, aPath, checkArgument } from '../../native/arguments.ts';
 import { FileError } from '../../native/errors.ts';
 import { parseJson } from '../../native/files.ts';
 import { FileFields } from '../fields.ts';
@@ -21,6 +22,8 @@ export interface JsonLinesOptions extends GroupingOptions {
  * @throws FileError naming the line and the field that is not as expected, and for paths that lead out of the folder.
  */
 export async function jsonLines(file: string, options: JsonLinesOptions = {}): Promise<IndexedDataset> {
+  checkArgument('file', file, aPath);
+  checkArgument('options', options, anObject);
   const folder = options.images ?? path.dirname(file);
   const pictures: Sample[] = [];
   const lines = new Lines();

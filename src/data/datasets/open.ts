@@ -1,5 +1,6 @@
 import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { aString, checkArgument } from '../../native/arguments.ts';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { JsonFields, shown } from '../../native/fields.ts';
 import { reasonOf } from '../../native/files.ts';
@@ -44,6 +45,7 @@ const SETTING = /,(images|split|weight|name|length)=([^,]*)$/;
  * @throws ArgumentError for a value that is not as expected
  */
 export function parseDatasetSource(text: string): DatasetSource {
+  checkArgument('data', text, aString);
   const settings: Record<string, string> = {};
   let rest = text;
   for (let match = SETTING.exec(rest); match !== null; match = SETTING.exec(rest)) {

@@ -1,9 +1,11 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { aPath, checkArgument } from '../../native/arguments.ts';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { shown } from '../../native/fields.ts';
 import { type Json, readJsonObject, writeFileAtomically } from '../../native/files.ts';
+import { checkTensors } from '../../tensor/base.ts';
 import { empty, scope, Tensor, upsampleBicubicAntialiased } from '../../tensor/index.ts';
 import { type Colour, FileFields } from '../fields.ts';
 import { type LoadImageOptions, loadImage } from './load.ts';
@@ -57,6 +59,7 @@ export class ImageProcessor {
    * @throws FileError when neither is there, or one says what is not supported (another filter than bicubic, cropping, padding).
    */
   static fromPretrained(folder: string): ImageProcessor {
+    checkArgument('folder', folder, aPath);
     const file = path.join(folder, 'preprocessor_config.json');
     if (fs.existsSync(file)) return ImageProcessor.fromFields(new FileFields(file, readJsonObject(file)));
     const whole = path.join(folder, 'processor_config.json');
@@ -103,6 +106,7 @@ export class ImageProcessor {
 
   /** Writes `preprocessor_config.json`. */
   savePretrained(folder: string): void {
+    checkArgument('folder', folder, aPath);
     writeFileAtomically(path.join(folder, 'preprocessor_config.json'), `${JSON.stringify(this, null, 2)}\n`);
   }
 
@@ -141,6 +145,7 @@ export class ImageProcessor {
 
   /** Pixels uint8 `[3, H, W]`, resized to `[3, S, S]`: antialiased bicubic, rounded and clamped to bytes. */
   resize(pixels: Tensor): Tensor {
+    checkTensors({ pixels });
     if (pixels.dtype !== 'uint8' || pixels.ndim !== 3 || pixels.size(0) !== 3 || pixels.numel === 0) {
       throw new ArgumentError('pixels', 'uint8 of shape [3, H, W]', `${pixels.dtype} of shape [${pixels.shape.join(', ')}]`);
     }

@@ -20,6 +20,7 @@ export class Batch {
   readonly waited: number;
 
   /** @internal */
+  /** @internal A loader makes them. */
   constructor(tensors: { pixelValues: Tensor; imageIds: Tensor }, samples: readonly Sample[], waited: number) {
     this.pixelValues = tensors.pixelValues;
     this.imageIds = tensors.imageIds;

@@ -1,3 +1,4 @@
+import { arrayOf, checkArgument, having } from '../../native/arguments.ts';
 import { transferable } from '../../native/error-transfer.ts';
 import { Blip2Error } from '../../native/errors.ts';
 import type { BrokenSample } from '../datasets/sample.ts';
@@ -9,6 +10,7 @@ export class BrokenSamplesError extends Blip2Error {
   readonly samples: readonly BrokenSample[];
 
   constructor(count: number, seen: number, samples: readonly BrokenSample[]) {
+    checkArgument('samples', samples, arrayOf(having('key', 'problem')));
     const list = samples.map(({ key, problem }) => `\n  ${key}: ${problem.split('\n', 1)}`).join('');
     super('ERR_BROKEN_SAMPLES', `${count} of the first ${seen} samples cannot be used. The last of them:${list}`);
     this.samples = samples;

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { anArray, anObject, aPath, aString, checkArgument } from '../../native/arguments.ts';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { shown } from '../../native/fields.ts';
 import { reasonOf, writeFileAtomically } from '../../native/files.ts';
@@ -66,6 +67,7 @@ export class Tokenizer {
    * @throws FileError when there is none, or it is damaged or of an unknown kind.
    */
   static fromPretrained(folder: string): Tokenizer {
+    checkArgument('folder', folder, aPath);
     return new Tokenizer(readTokenizerFiles(folder), []);
   }
 
@@ -75,6 +77,7 @@ export class Tokenizer {
    * @throws FileError when the folder cannot be written.
    */
   savePretrained(folder: string): void {
+    checkArgument('folder', folder, aPath);
     const definition = { version: '1.0', truncation: null, padding: null, ...this.#definition.json };
     writeFileAtomically(path.join(folder, 'tokenizer.json'), `${JSON.stringify(definition, null, 2)}\n`);
     writeFileAtomically(path.join(folder, 'tokenizer_config.json'), `${JSON.stringify(this.config, null, 2)}\n`);
@@ -82,6 +85,7 @@ export class Tokenizer {
 
   /** This tokenizer with a special token more; itself if it has that already. New tokens take the next free id. */
   withSpecialToken(token: string): Tokenizer {
+    checkArgument('token', token, aString);
     if (token === '') throw new ArgumentError('token', 'some text', 'none');
     return this.#definition.added.some(({ content }) => content === token) ? this : new Tokenizer(this.#files, [token]);
   }
@@ -167,6 +171,8 @@ export class Tokenizer {
 
   /** The text of token ids; ids that are no tokens are left out, special tokens if told so. */
   decode(ids: readonly number[], options: { skipSpecialTokens?: boolean } = {}): string {
+    checkArgument('ids', ids, anArray);
+    checkArgument('options', options, anObject);
     const { skipSpecialTokens = false } = options;
     const kept = ids.filter((id) => this.idToToken(id) !== undefined && !(skipSpecialTokens && this.#special.has(id)));
     if (kept.length === 0) return '';
@@ -177,6 +183,7 @@ export class Tokenizer {
 
   /** The texts of several rows of ids. */
   batchDecode(rows: readonly (readonly number[])[], options: { skipSpecialTokens?: boolean } = {}): string[] {
+    checkArgument('rows', rows, anArray);
     return rows.map((row) => this.decode(row, options));
   }
 

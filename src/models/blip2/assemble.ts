@@ -1,3 +1,4 @@
+import { anObject, checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { building, type Parameter } from '../../nn/index.ts';
 import { scope, type Tensor } from '../../tensor/index.ts';
@@ -34,6 +35,8 @@ export interface AssembleOptions {
  * @throws ArgumentError where the parts do not fit together
  */
 export function assembleBlip2(parts: Blip2Parts, options: AssembleOptions): Blip2ForConditionalGeneration {
+  checkArgument('parts', parts, having('visionModel', 'trained', 'languageModel'));
+  checkArgument('options', options, anObject);
   const { visionModel, trained, languageModel } = parts;
   if (!(visionModel instanceof VisionModel)) {
     throw new ArgumentError('visionModel', "EVA-CLIP's tower, as Hugging Face's BLIP-2 has no other", 'another');

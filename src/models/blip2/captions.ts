@@ -1,5 +1,7 @@
 import { type Generated, type GenerateOptions, generate } from '../../generate/index.ts';
+import { anObject, checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
+import { checkTensors } from '../../tensor/base.ts';
 import { full, inferenceMode, keep, scope, type Tensor } from '../../tensor/index.ts';
 import { QFormerDecoding } from '../qformer/decode.ts';
 import type { Blip2ForPretraining } from './pretraining.ts';
@@ -18,9 +20,13 @@ const DEFAULTS = { numBeams: 3, maxLength: 30, minLength: 10 };
 /** See {@link Blip2ForPretraining.generate}. */
 export async function generateCaptions(
   model: Blip2ForPretraining,
-  { imageFeatures, inputIds }: CaptionInputs,
+  inputs: CaptionInputs,
   options: GenerateOptions,
 ): Promise<Generated> {
+  checkArgument('inputs', inputs, having('imageFeatures'));
+  checkArgument('options', options, anObject);
+  const { imageFeatures, inputIds } = inputs;
+  checkTensors({ imageFeatures, ...(inputIds === undefined ? {} : { inputIds }) });
   options.signal?.throwIfAborted();
   const { decoderTokenId } = model.config;
   const [decoding, ids] = inferenceMode(() =>

@@ -1,3 +1,4 @@
+import { checkArgument, having } from '../../native/arguments.ts';
 import { checkpointName } from '../../nn/module.ts';
 import { Fields, type JsonObject } from '../fields.ts';
 import type { OptConfig } from '../opt/config.ts';
@@ -77,6 +78,7 @@ function toJsonNames(value: unknown): unknown {
 
 /** The configuration as Hugging Face reads it, under its field names. */
 export function blip2ConfigToJson(config: Blip2Config): JsonObject {
+  checkArgument('config', config, having('visionConfig', 'qformerConfig', 'textConfig'));
   const { textConfig } = config;
   const { configToJson, decoderOnly } = languageKind(textConfig.modelType);
   return {

@@ -9,6 +9,7 @@ import {
   scoreContinuations,
   streamTokens,
 } from '../../generate/index.ts';
+import { anObject, checkArgument } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { checkTensors } from '../../tensor/base.ts';
 import { checkObject } from '../../tensor/check.ts';
@@ -42,6 +43,7 @@ interface Prepared {
 /** Encodes pictures and prompt once, whatever the number of beams, and fills in the configuration's special tokens. */
 function prepare(model: Blip2ForConditionalGeneration, inputs: GenerateInputs, options: GenerateOptions): Prepared {
   checkInputs(inputs);
+  checkArgument('options', options, anObject);
   options.signal?.throwIfAborted();
   return inferenceMode(() =>
     scope(() => {
@@ -119,6 +121,7 @@ export async function scoreText(
   continuations: Continuations,
   options: ScoreOptions,
 ): Promise<number[][]> {
+  checkArgument('options', options, anObject);
   const { signal } = options;
   const prepared = prepare(model, inputs, { signal });
   prepared.inputIds.dispose();

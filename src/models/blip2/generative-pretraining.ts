@@ -1,4 +1,5 @@
 // B pictures, Q queries a picture, N image tokens, W width of the picture's features, E width of the language model.
+import { checkArgument, having } from '../../native/arguments.ts';
 import { initNormal, LayerNorm, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { scope, type Tensor } from '../../tensor/index.ts';
 import { Fields, type JsonObject } from '../fields.ts';
@@ -42,6 +43,7 @@ export function parseGenerativePretrainingConfig(json: unknown): GenerativePretr
 
 /** The configuration under the names that {@link parseGenerativePretrainingConfig} reads. */
 export function generativePretrainingConfigToJson(config: GenerativePretrainingConfig): JsonObject {
+  checkArgument('config', config, having('qformerConfig'));
   const { visionLayerNormEps } = config;
   return {
     qformer_config: qFormerConfigToJson(config.qformerConfig),
@@ -71,6 +73,7 @@ export class Blip2ForGenerativePretraining extends Module {
 
   constructor(config: GenerativePretrainingConfig) {
     super();
+    checkArgument('config', config, having('qformerConfig'));
     const { qformerConfig, languageHiddenSize, visionLayerNormEps } = config;
     const { hiddenSize, encoderHiddenSize } = qformerConfig;
     const init = initNormal(config.initializerRange);

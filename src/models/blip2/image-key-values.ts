@@ -1,5 +1,7 @@
 // B pictures, N image tokens, W width of the picture's features.
+
 import type { LayerNorm, Linear, Parameter } from '../../nn/index.ts';
+import { checkTensors } from '../../tensor/base.ts';
 import { cat, inFloat32, layerNorm, linear, noGrad, scope, type Tensor } from '../../tensor/index.ts';
 import type { CrossKeyValues, QFormerModel } from '../qformer/model.ts';
 
@@ -18,6 +20,7 @@ export interface ImageReader {
  * need no gradient then, which spares the largest product of the backward pass. All layers' projections are one product.
  */
 export function imageKeyValues({ lnVision, queryTokens, qformer }: ImageReader, features: Tensor): CrossKeyValues {
+  checkTensors({ features });
   return scope(() => {
     const heads = qformer.encoder.layer.map((layer) => layer.crossattention?.attention);
     const linears = heads.flatMap((head) => (head === undefined ? [] : [head.key, head.value]));

@@ -1,3 +1,4 @@
+import { anObject, checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { type Module, StateDictError } from '../../nn/index.ts';
 import { openWeights, type SaveOptions, saveSafetensors, scope, type Tensor, type TensorFile } from '../../tensor/index.ts';
@@ -118,6 +119,8 @@ export interface SaveLavisOptions extends Pick<SaveOptions, 'maxShardBytes'> {
  * @throws ArgumentError for a model with parameters that LAVIS has not; FileError where the file cannot be written
  */
 export function saveLavis(model: Module, file: string, options: SaveLavisOptions = {}): void {
+  checkArgument('model', model, having('namedParameters'));
+  checkArgument('options', options, anObject);
   const { frozen = false, ...saveOptions } = options;
   const state = new Map([...model.namedParameters()].map(([name, value]) => [inWholeModel(model, name), value] as const));
   scope(() => {

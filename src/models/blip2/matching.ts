@@ -1,6 +1,9 @@
 // B pictures, T texts, Q queries a picture, N image tokens, L length of a text, D width of the Q-Former, E of the features compared.
+
+import { anArray, anObject, arrayOf, checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import type { Linear } from '../../nn/index.ts';
+import { checkOptionalTensors, checkTensors } from '../../tensor/base.ts';
 import { normalize, type Tensor, zeros } from '../../tensor/index.ts';
 import type { QFormerEmbeddings } from '../qformer/embeddings.ts';
 import { contrastMask, matchingMask } from '../qformer/masks.ts';
@@ -47,8 +50,12 @@ export function textFeatures(
   parts: MatchingParts,
   inputIds: Tensor,
   attentionMask: Tensor | undefined,
-  { classOnly = false }: { classOnly?: boolean },
+  options: { classOnly?: boolean },
 ): { textEmbeds: Tensor; lastHiddenState: Tensor } {
+  checkTensors({ inputIds });
+  checkOptionalTensors({ attentionMask });
+  checkArgument('options', options, anObject);
+  const { classOnly = false } = options;
   const { text } = parts.qformer.encode({
     textEmbeds: parts.embeddings.forward(inputIds),
     attentionMask: attentionMask === undefined ? null : contrastMask(attentionMask),
@@ -68,8 +75,14 @@ export function matchingLogits(
   pictures: readonly SharedPictures[],
   inputIds: Tensor,
   attentionMask: Tensor | undefined,
-  { lengths }: MatchOptions = {},
+  options: MatchOptions = {},
 ): Tensor {
+  checkTensors({ inputIds });
+  checkOptionalTensors({ attentionMask });
+  checkArgument('options', options, anObject);
+  checkArgument('images.sharedPictures', pictures, arrayOf(having('keyValues', 'share')));
+  for (const { keyValues } of pictures) checkArgument('images.imageKeyValues', keyValues, anArray);
+  const { lengths } = options;
   const [texts, width] = inputIds.shape as readonly [number, number];
   const rows = pictures.reduce((sum, { keyValues, share }) => sum + share * rowsOf(keyValues), 0);
   if (rows !== texts)
@@ -97,6 +110,7 @@ function packed(words: Tensor, lengths: readonly number[], queries: number) {
 }
 
 function checked(lengths: readonly number[], texts: number, width: number): readonly number[] {
+  checkArgument('lengths', lengths, anArray);
   if (lengths.length !== texts) throw new ArgumentError('lengths', `${texts}, one a row`, String(lengths.length));
   const wrong = lengths.find((length) => !Number.isInteger(length) || length < 1 || length > width);
   if (wrong !== undefined) throw new ArgumentError('lengths', `integers from 1 to ${width}`, String(wrong));

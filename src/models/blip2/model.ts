@@ -1,6 +1,7 @@
 // B batch, Q queries a picture, N image tokens, L length of the ids, D width of the Q-Former, E of the language model, V vocabulary.
 
 import type { Continuations, DecidedToken, Generated, GenerateOptions, ScoreOptions } from '../../generate/index.ts';
+import { anObject, checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { checkTensors } from '../../tensor/base.ts';
@@ -72,6 +73,7 @@ export class Blip2ForConditionalGeneration extends Module {
   /** @throws ArgumentError where the parts do not fit together */
   constructor(config: Blip2Config) {
     super();
+    checkArgument('config', config, having('visionConfig', 'qformerConfig', 'textConfig'));
     const { textConfig, qformerConfig } = config;
     const kind = languageKind(textConfig.modelType);
     const width = kind.width(textConfig);
@@ -148,6 +150,7 @@ export class Blip2ForConditionalGeneration extends Module {
 
   /** Pictures `[B, 3, H, W]` → the queries as the language model reads them, `[B, Q, E]`. */
   encodeImages(pixelValues: Tensor, options: { interpolatePosEncoding?: boolean | undefined } = {}): Tensor {
+    checkArgument('options', options, anObject);
     return scope(() => this.#imageFeatures(pixelValues, options.interpolatePosEncoding).languageModelInputs);
   }
 

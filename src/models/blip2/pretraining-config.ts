@@ -1,3 +1,4 @@
+import { checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { Fields, type JsonObject } from '../fields.ts';
 import { parseQFormerConfig, type QFormerConfig, qFormerConfigToJson } from '../qformer/config.ts';
@@ -57,6 +58,7 @@ export function parsePretrainingConfig(json: unknown): PretrainingConfig {
 
 /** The configuration under the names that {@link parsePretrainingConfig} reads. */
 export function pretrainingConfigToJson(config: PretrainingConfig): JsonObject {
+  checkArgument('config', config, having('qformerConfig'));
   const { visionLayerNormEps } = config;
   return {
     qformer_config: qFormerConfigToJson(config.qformerConfig),

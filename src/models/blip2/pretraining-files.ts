@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { anObject, checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { readJsonObject } from '../../native/files.ts';
 import { building, type Parameter, StateDictError } from '../../nn/index.ts';
@@ -41,6 +42,7 @@ function nameInWhole(name: string): string {
  * @throws ArgumentError where the parts do not fit together
  */
 export function assembleRetrieval(trained: Blip2ForPretraining, visionModel: VisionModel): Blip2ForImageTextRetrieval {
+  checkArgument('trained', trained, having('config', 'namedParameters'));
   if (!(visionModel instanceof VisionModel)) {
     throw new ArgumentError('visionModel', "EVA-CLIP's tower, as Hugging Face's BLIP-2 has no other", 'another');
   }
@@ -69,11 +71,9 @@ export function assembleRetrieval(trained: Blip2ForPretraining, visionModel: Vis
 }
 
 /** See {@link Blip2ForPretraining.savePretrained}. */
-export function savePretraining(
-  trained: Blip2ForPretraining,
-  directory: string,
-  { visionModel, ...options }: SavePretrainingOptions,
-): void {
+export function savePretraining(trained: Blip2ForPretraining, directory: string, options: SavePretrainingOptions): void {
+  checkArgument('options', options, having('visionModel'));
+  const { visionModel, ...saving } = options;
   const model = assembleRetrieval(trained, visionModel);
   try {
     const header = { architectures: ['Blip2ForImageTextRetrieval'], dtype: trained.queryTokens.dtype };
@@ -82,7 +82,7 @@ export function savePretraining(
       [CONFIG]: pretrainingConfigToJson(trained.config),
     };
     const rest = new Map([...trained.stateDict()].filter(([name]) => OWN.test(name)));
-    saveCheckpoint(model, directory, files, { ...options, beside: { [WEIGHTS]: rest } });
+    saveCheckpoint(model, directory, files, { ...saving, beside: { [WEIGHTS]: rest } });
   } finally {
     model.dispose();
   }
@@ -94,6 +94,7 @@ export function loadPretraining(
   options: LoadOptions,
   build: (config: PretrainingConfig) => Blip2ForPretraining,
 ): Blip2ForPretraining {
+  checkArgument('options', options, anObject);
   checkLoadDtype(options.dtype);
   const { device = 'cpu' } = options;
   const dtype = readConfig(directory, (json) => resolveDtype(options.dtype, json));

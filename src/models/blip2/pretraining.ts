@@ -1,5 +1,7 @@
 // B pictures, Q queries a picture, N image tokens, W width of the picture's features, D width of the Q-Former, E of the features compared.
+
 import type { Generated, GenerateOptions } from '../../generate/index.ts';
+import { anObject, checkArgument, having } from '../../native/arguments.ts';
 import { initNormal, LayerNorm, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { scope, type Tensor } from '../../tensor/index.ts';
 import type { LoadOptions } from '../checkpoint.ts';
@@ -40,6 +42,7 @@ export class Blip2ForPretraining extends Module {
 
   constructor(config: PretrainingConfig) {
     super();
+    checkArgument('config', config, having('qformerConfig'));
     const { qformerConfig, imageTextHiddenSize, visionLayerNormEps } = config;
     const { hiddenSize, encoderHiddenSize } = qformerConfig;
     const init = initNormal(config.initializerRange);
@@ -116,6 +119,7 @@ export class Blip2ForPretraining extends Module {
    * @throws ArgumentError where pictures and texts are not as many
    */
   match(images: MatchImages, inputIds: Tensor, attentionMask?: Tensor, options: MatchOptions = {}): Tensor {
+    checkArgument('images', images, anObject);
     return scope(() => {
       if ('sharedPictures' in images) return matchingLogits(this, images.sharedPictures, inputIds, attentionMask, options);
       const keyValues = 'imageFeatures' in images ? this.imageKeyValues(images.imageFeatures) : images.imageKeyValues;

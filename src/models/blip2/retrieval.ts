@@ -1,4 +1,5 @@
 // B pictures, T texts, Q queries a picture, N image tokens, L length of a text, D width of the Q-Former, E of the features compared.
+import { checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { checkTensors } from '../../tensor/base.ts';
@@ -61,6 +62,7 @@ export class Blip2ForImageTextRetrieval extends Module {
   /** @throws ArgumentError for a Q-Former without text input */
   constructor(config: Blip2Config) {
     super();
+    checkArgument('config', config, having('visionConfig', 'qformerConfig', 'textConfig'));
     const { qformerConfig, imageTextHiddenSize } = config;
     const { hiddenSize } = qformerConfig;
     if (!qformerConfig.useQformerTextInput) throw new ArgumentError('qformer_config.use_qformer_text_input', 'true', 'false');

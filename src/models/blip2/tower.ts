@@ -1,3 +1,4 @@
+import { anObject, aPath, checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { building, StateDictError } from '../../nn/index.ts';
 import { type Device, type Dtype, empty, noGrad, openWeights, scope } from '../../tensor/index.ts';
@@ -57,10 +58,14 @@ export interface LoadTowerOptions {
  * @throws FileError for what holds no such tower; StateDictError where weights and shape do not fit
  */
 export function loadVisionTower(
-  { architecture, config }: VisionTowerConfig,
+  shape: VisionTowerConfig,
   source: string,
   options: LoadTowerOptions = {},
 ): VisionModel | ClipVisionModel {
+  checkArgument('shape', shape, having('architecture', 'config'));
+  checkArgument('source', source, aPath);
+  checkArgument('options', options, anObject);
+  const { architecture, config } = shape;
   const { dtype = 'float32', device = 'cpu' } = options;
   const tower = building({ device: 'meta', dtype: 'float32' }, () =>
     architecture === 'eva' ? new VisionModel(config) : new ClipVisionModel(config),

@@ -1,3 +1,4 @@
+import { checkArgument, having } from '../../native/arguments.ts';
 import type { ActivationName } from '../../nn/index.ts';
 import { checkHeads, Fields, type JsonObject } from '../fields.ts';
 
@@ -81,6 +82,7 @@ export function parseOptConfig(json: unknown, path = 'text_config'): OptConfig {
 
 /** The configuration under Hugging Face's field names. */
 export function optConfigToJson(config: OptConfig): JsonObject {
+  checkArgument('config', config, having('hiddenSize'));
   return {
     model_type: config.modelType,
     vocab_size: config.vocabSize,

@@ -1,6 +1,7 @@
+import { checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { activation, Dropout, Embedding, type Initializer, initNormal, LayerNorm, Linear, Module } from '../../nn/index.ts';
-import { checkTensors } from '../../tensor/base.ts';
+import { checkOptionalTensors, checkTensors } from '../../tensor/base.ts';
 import { arange, linear, scope, type Tensor } from '../../tensor/index.ts';
 import { type AttentionContext, OptAttention } from './attention.ts';
 import type { OptConfig } from './config.ts';
@@ -114,6 +115,7 @@ export class OptForCausalLM extends Module {
 
   constructor(config: OptConfig) {
     super();
+    checkArgument('config', config, having('hiddenSize'));
     this.#config = config;
     this.model = new OptModel(config);
     this.lmHead = config.tieWordEmbeddings
@@ -146,8 +148,9 @@ export class OptForCausalLM extends Module {
    * @param attentionMask `[B, L]`, 0 for padding; null: none. Positions count what is not padding.
    * @returns decoder outputs `[B, L, E]`; {@link project} makes logits of them
    */
-  forward(inputsEmbeds: Tensor, attentionMask: Tensor | null): Tensor {
+  forward(inputsEmbeds: Tensor, attentionMask: Tensor | null = null): Tensor {
     checkTensors({ inputsEmbeds });
+    checkOptionalTensors({ attentionMask });
     const length = inputsEmbeds.size(1);
     const { maxPositionEmbeddings } = this.#config;
     if (length > maxPositionEmbeddings) {

@@ -1,3 +1,4 @@
+import { checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { type Module, StateDictError } from '../../nn/index.ts';
 import { cat, openWeights, type Tensor, type TensorFile } from '../../tensor/index.ts';
@@ -58,6 +59,7 @@ export function initFromBert(
   model: Module & { readonly embeddings: QFormerEmbeddings; readonly qformer: QFormerModel },
   folder: string,
 ): { fresh: string[] } {
+  checkArgument('model', model, having('qformer', 'embeddings'));
   expectSameShape(model.qformer.config, bertQFormerConfig(folder));
   const file = openWeights(folder);
   try {

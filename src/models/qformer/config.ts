@@ -1,3 +1,4 @@
+import { checkArgument, having } from '../../native/arguments.ts';
 import type { ActivationName } from '../../nn/index.ts';
 import { checkHeads, Fields, type JsonObject } from '../fields.ts';
 
@@ -67,6 +68,7 @@ export function parseQFormerConfig(json: unknown, encoderHiddenSize?: number, pa
 
 /** The configuration under Hugging Face's field names. */
 export function qFormerConfigToJson(config: QFormerConfig): JsonObject {
+  checkArgument('config', config, having('hiddenSize'));
   return {
     model_type: 'blip_2_qformer',
     vocab_size: config.vocabSize,

@@ -1,6 +1,10 @@
 // B pictures, W continuations of each, Q queries, P prompt length, D hidden, V vocabulary.
+
 import type { Decodable } from '../../generate/decodable.ts';
+import { aCount, anArray, aSize, checkArgument, having } from '../../native/arguments.ts';
+import { ArgumentError } from '../../native/errors.ts';
 import { KeyValueCache } from '../../nn/index.ts';
+import { checkTensors } from '../../tensor/base.ts';
 import { keep, ones, type Tensor } from '../../tensor/index.ts';
 import type { KeyValueSlot } from './attention.ts';
 import type { QFormerEmbeddings } from './embeddings.ts';
@@ -40,6 +44,9 @@ export class QFormerDecoding implements Decodable {
    * @param keyValues of the pictures, which are the decoding's from now on
    */
   constructor(model: QFormerWriter, inputIds: Tensor, keyValues: CrossKeyValues) {
+    checkArgument('model', model, having('queryTokens', 'embeddings', 'qformer', 'cls'));
+    checkTensors({ inputIds });
+    checkArgument('keyValues', keyValues, anArray);
     this.#model = model;
     this.#inputIds = keep(inputIds.alias());
     this.#keyValues = keyValues;
@@ -50,6 +57,8 @@ export class QFormerDecoding implements Decodable {
   }
 
   prefill(width: number, steps: number): Tensor {
+    checkArgument('width', width, aCount);
+    checkArgument('steps', steps, aSize);
     const { queryTokens, embeddings, qformer, cls } = this.#model;
     const { numHiddenLayers, numAttentionHeads, hiddenSize } = qformer.config;
     const { dtype, device } = queryTokens;
@@ -91,7 +100,9 @@ export class QFormerDecoding implements Decodable {
 
   step(tokens: Tensor, parents: Tensor | null): Tensor {
     const { embeddings, qformer, cls } = this.#model;
-    const { newKeys, newValues, keys, values, mask } = (this.#cache as KeyValueCache).beginStep(parents);
+    if (this.#cache === null) throw new ArgumentError('the call', 'step() after prefill()', 'step() before it');
+    checkTensors({ tokens });
+    const { newKeys, newValues, keys, values, mask } = this.#cache.beginStep(parents);
     const [batch, width] = tokens.shape as readonly [number, number];
     // All continuations of a picture stand at the same position.
     const words = embeddings.forward(tokens.reshape(batch * width, 1), this.#next++).view(batch, width, -1);

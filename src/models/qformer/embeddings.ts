@@ -1,5 +1,7 @@
+import { aSize, checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { Embedding, initNormal, Module } from '../../nn/index.ts';
+import { checkTensors } from '../../tensor/base.ts';
 import { arange, type Tensor } from '../../tensor/index.ts';
 import type { QFormerConfig } from './config.ts';
 
@@ -13,6 +15,7 @@ export class QFormerEmbeddings extends Module {
 
   constructor(config: QFormerConfig) {
     super();
+    checkArgument('config', config, having('hiddenSize'));
     const init = initNormal(config.initializerRange);
     this.wordEmbeddings = new Embedding(config.vocabSize, config.hiddenSize, { init });
     this.positionEmbeddings = new Embedding(config.maxPositionEmbeddings, config.hiddenSize, { init });
@@ -24,6 +27,8 @@ export class QFormerEmbeddings extends Module {
    * @throws ArgumentError where the text is longer than there are positions
    */
   forward(inputIds: Tensor, offset = 0): Tensor {
+    checkTensors({ inputIds });
+    checkArgument('offset', offset, aSize);
     const end = offset + inputIds.size(1);
     if (end > this.#positions) {
       throw new ArgumentError('inputIds', `at most ${this.#positions} positions (max_position_embeddings)`, String(end));

@@ -1,3 +1,4 @@
+import { checkArgument, having } from '../../native/arguments.ts';
 import {
   type ActivationName,
   activation,
@@ -48,6 +49,7 @@ export class QFormerLmHead extends Module {
 
   constructor(config: QFormerConfig) {
     super();
+    checkArgument('config', config, having('hiddenSize'));
     this.predictions = new Predictions(config);
   }
 

@@ -1,5 +1,6 @@
 // Which positions of a Q-Former pass see which (BLIP-2, figure 2): booleans, true where attention is allowed, broadcast to
 // [B, H, Lq, Lk]. `tokens` [B, L] is 1 at tokens and 0 at padding. B batch, L text length, Q queries.
+import { aSize, checkArgument } from '../../native/arguments.ts';
 import { checkTensors } from '../../tensor/base.ts';
 import { cat, ones, type Tensor } from '../../tensor/index.ts';
 
@@ -21,6 +22,7 @@ export function matchingMask(tokens: Tensor, queries: number): Tensor {
  */
 export function unifiedMask(tokens: Tensor, queries: number): Tensor {
   checkTensors({ tokens });
+  checkArgument('queries', queries, aSize);
   const length = tokens.size(1);
   const row = matchingMask(tokens, queries); // what is there to be seen at all
   const order = ones([queries + length, queries + length], { dtype: 'bool', device: tokens.device }).tril();
@@ -35,6 +37,8 @@ export function unifiedMask(tokens: Tensor, queries: number): Tensor {
  */
 export function captionMask(tokens: Tensor, queries: number, past = 0): Tensor {
   checkTensors({ tokens });
+  checkArgument('queries', queries, aSize);
+  checkArgument('past', past, aSize);
   const total = tokens.size(1);
   const order = ones([total - past, queries + total], { dtype: 'bool', device: tokens.device }).tril(queries + past);
   return matchingMask(tokens, queries).logicalAnd(order);

@@ -1,6 +1,9 @@
 // B batch, Q queries, L text length, N image tokens, P earlier positions, D hidden, H heads, E = D / H.
+
+import { anObject, checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { additiveMask, Dropout, LayerNorm, Module } from '../../nn/index.ts';
+import { checkOptionalTensors, checkTensors } from '../../tensor/base.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import { append, extend, type KeyValue, type KeyValueSlot } from './attention.ts';
 import type { QFormerConfig } from './config.ts';
@@ -91,6 +94,7 @@ export class QFormerModel extends Module {
 
   constructor(config: QFormerConfig) {
     super();
+    checkArgument('config', config, having('hiddenSize'));
     this.config = config;
     this.layernorm = new LayerNorm(config.hiddenSize, { eps: config.layerNormEps });
     this.dropout = new Dropout(config.hiddenDropoutProb);
@@ -113,7 +117,10 @@ export class QFormerModel extends Module {
 
   /** The same, queries and text apart, and text packed as it came. */
   encode(inputs: QFormerInputs): QFormerStreams {
+    checkArgument('inputs', inputs, anObject);
     const { encoderKeyValues, cache = false, wanted = 'all' } = inputs;
+    const { queryEmbeds, textEmbeds, attentionMask, encoderHiddenStates } = inputs;
+    checkOptionalTensors({ queryEmbeds, textEmbeds, attentionMask, encoderHiddenStates });
     const { dtype } = this.layernorm.weight as Tensor;
     const mask = inputs.attentionMask == null ? null : additiveMask(inputs.attentionMask, dtype); // for all layers at once
     const shared = inputs.sharedPictures ?? (encoderKeyValues && [{ keyValues: encoderKeyValues, share: 1 }]);
@@ -141,6 +148,7 @@ export class QFormerModel extends Module {
 
   /** Keys and values of pictures `[B, N, encoder width]` for every cross-attention: for several passes over the same pictures. */
   crossKeyValues(image: Tensor): CrossKeyValues {
+    checkTensors({ image });
     const features = image.to((this.layernorm.weight as Tensor).dtype);
     return this.encoder.layer.map((layer) => layer.crossattention?.attention.keyValue(features));
   }

@@ -1,4 +1,7 @@
 // R rows, L places a row, T tokens in all, D hidden.
+
+import { aCount, arrayOf, checkArgument, having } from '../../native/arguments.ts';
+import { checkTensors } from '../../tensor/base.ts';
 import { type Device, fromTypedArray, type Tensor } from '../../tensor/index.ts';
 
 /** Where a row's tokens stand among all: `length` of them from `start` on. */
@@ -31,6 +34,7 @@ export class Packing {
    * @param length places a row, at least as many as the longest has tokens
    */
   constructor(rows: readonly PackedRow[], length: number, device: Device = 'cpu') {
+    checkArgument('rows', rows, arrayOf(having('start', 'length')));
     const total = rows.reduce((sum, row) => sum + row.length, 0);
     const places = new Int32Array(rows.length * length);
     const tokens = new Int32Array(total);
@@ -51,6 +55,7 @@ export class Packing {
 
   /** Rows that follow one another. */
   static of(lengths: readonly number[], length: number, device: Device = 'cpu'): Packing {
+    checkArgument('lengths', lengths, arrayOf(aCount));
     let start = 0;
     const rows = lengths.map((own) => {
       start += own;
@@ -61,16 +66,19 @@ export class Packing {
 
   /** `[R, L, …]` → `[T, …]`. */
   pack(x: Tensor): Tensor {
+    checkTensors({ x });
     return x.flatten(0, 1).indexSelect(0, this.tokens);
   }
 
   /** `[T, D]` → `[R, L, D]`, with anything at padding. */
   unpack(x: Tensor): Tensor {
+    checkTensors({ x });
     return x.indexSelect(0, this.places).view(this.rows, this.length, -1);
   }
 
   /** The rows' first tokens, `[T, D]` → `[R, D]`. */
   first(x: Tensor): Tensor {
+    checkTensors({ x });
     return x.indexSelect(0, this.starts);
   }
 }

@@ -1,3 +1,4 @@
+import { checkArgument, having } from '../../native/arguments.ts';
 import { type ActivationName, activationNames } from '../../nn/index.ts';
 import { Fields, type JsonObject } from '../fields.ts';
 
@@ -100,6 +101,7 @@ function feedForward(fields: Fields): { gated: boolean; name: ActivationName } {
 
 /** The configuration under Hugging Face's field names. */
 export function t5ConfigToJson(config: T5Config): JsonObject {
+  checkArgument('config', config, having('dModel', 'denseActFn'));
   return {
     model_type: config.modelType,
     vocab_size: config.vocabSize,

@@ -1,4 +1,8 @@
+import { checkArgument, having } from '../../native/arguments.ts';
+import { ArgumentError } from '../../native/errors.ts';
+import { shown } from '../../native/fields.ts';
 import { Dropout, Embedding, initNormal, Linear, Module, RMSNorm } from '../../nn/index.ts';
+import { checkOptionalTensors, checkTensors } from '../../tensor/base.ts';
 import { embedding, linear, scope, type Tensor } from '../../tensor/index.ts';
 import { type KeyValues, T5Attention } from './attention.ts';
 import type { T5Config } from './config.ts';
@@ -166,6 +170,7 @@ export class T5ForConditionalGeneration extends Module {
 
   constructor(config: T5Config) {
     super();
+    checkArgument('config', config, having('dModel', 'denseActFn'));
     const { vocabSize, dModel, initializerFactor } = config;
     const init = initNormal(initializerFactor);
     this.#config = config;
@@ -200,7 +205,9 @@ export class T5ForConditionalGeneration extends Module {
    * @param attentionMask `[B, S]`, 0 for padding, which may be anywhere; null: none. Positions count padding too.
    * @returns encoder outputs `[B, S, D]`
    */
-  encode(inputsEmbeds: Tensor, attentionMask: Tensor | null): Tensor {
+  encode(inputsEmbeds: Tensor, attentionMask: Tensor | null = null): Tensor {
+    checkTensors({ inputsEmbeds });
+    checkOptionalTensors({ attentionMask });
     return scope(() => {
       const length = inputsEmbeds.size(1);
       const positions = this.encoder.positionBias(length, length);
@@ -220,9 +227,11 @@ export class T5ForConditionalGeneration extends Module {
   decode(
     decoderInputIds: Tensor,
     encoded: Tensor,
-    attentionMask: Tensor | null,
+    attentionMask: Tensor | null = null,
     decoderAttentionMask: Tensor | null = null,
   ): Tensor {
+    checkTensors({ decoderInputIds, encoded });
+    checkOptionalTensors({ attentionMask, decoderAttentionMask });
     return scope(() => {
       const length = decoderInputIds.size(1);
       const positions = this.decoder.positionBias(length, length);
@@ -253,6 +262,7 @@ export class T5ForConditionalGeneration extends Module {
    * be predicted (−100).
    */
   shiftRight(labels: Tensor): Tensor {
+    checkTensors({ labels });
     const { decoderStartTokenId, padTokenId } = this.#config;
     return scope(() => {
       const before = labels.narrow(1, 0, labels.size(1) - 1).pad([1, 0], decoderStartTokenId);
@@ -263,11 +273,13 @@ export class T5ForConditionalGeneration extends Module {
   /** Keys and values that a block's cross-attention reads of encoder outputs `[B, S, D]`. */
   crossKeyValues(encoded: Tensor, block: number): KeyValues {
     const [, cross] = this.decoder.block[block]?.layer ?? [];
+    if (cross === undefined) throw new ArgumentError('block', `a block from 0 to ${this.decoder.block.length - 1}`, shown(block));
     return (cross as T5LayerCrossAttention).EncDecAttention.keyValues(encoded);
   }
 
   /** The first T5 scales the decoder's output, as its output table is the word embedding. */
   scaled(hidden: Tensor): Tensor {
+    checkTensors({ hidden });
     const { dModel, scaleDecoderOutputs } = this.#config;
     return scaleDecoderOutputs ? hidden.mul(dModel ** -0.5) : hidden;
   }

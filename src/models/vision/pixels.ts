@@ -1,6 +1,6 @@
 import { ArgumentError } from '../../native/errors.ts';
 import { checkTensors } from '../../tensor/base.ts';
-import { cat, type Tensor, upsampleBicubic } from '../../tensor/index.ts';
+import { cat, isFloatingPoint, type Tensor, upsampleBicubic } from '../../tensor/index.ts';
 
 /** How a vision tower runs. */
 export interface VisionOptions {
@@ -11,11 +11,22 @@ export interface VisionOptions {
 }
 
 /**
+ * Checks that pictures are a tensor of floating-point numbers: bytes that were not normalised would do for a model, but mean nothing to it.
+ * @throws ArgumentError
+ */
+export function checkNormalised(pixelValues: Tensor): void {
+  checkTensors({ pixelValues });
+  if (isFloatingPoint(pixelValues.dtype)) return;
+  const expected = 'normalised pictures of floating-point numbers, as an ImageProcessor makes them,';
+  throw new ArgumentError('pixelValues', expected, pixelValues.dtype);
+}
+
+/**
  * Checks that pictures are `[B, 3, H, W]` of the tower's size, or, to be interpolated, at least one patch high and wide.
  * @throws ArgumentError naming both sizes
  */
 export function checkPixels(pixelValues: Tensor, imageSize: number, patchSize: number, interpolate: boolean): void {
-  checkTensors({ pixelValues });
+  checkNormalised(pixelValues);
   const { shape } = pixelValues;
   const [, channels, height = 0, width = 0] = shape;
   const fits = interpolate ? height >= patchSize && width >= patchSize : height === imageSize && width === imageSize;

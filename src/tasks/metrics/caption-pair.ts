@@ -1,3 +1,4 @@
+import { arrayOf, checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 
 /** A caption in tokens, and the captions that people wrote of the same picture. */
@@ -18,6 +19,7 @@ export interface CorpusScore {
 
 /** @throws ArgumentError for no pairs, or a pair without references */
 export function checkPairs(pairs: readonly CaptionPair[]): void {
+  checkArgument('pairs', pairs, arrayOf(having('candidate', 'references')));
   if (pairs.length === 0) throw new ArgumentError('pairs', 'at least one caption with references', 'none');
   const bare = pairs.findIndex(({ references }) => references.length === 0);
   if (bare >= 0) throw new ArgumentError(`pairs[${bare}].references`, 'at least one', 'none');

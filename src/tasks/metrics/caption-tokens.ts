@@ -1,3 +1,5 @@
+import { aString, checkArgument } from '../../native/arguments.ts';
+
 // One alternative a kind of token, the longest first.
 const TOKEN = new RegExp(
   [
@@ -48,6 +50,7 @@ const DROPPED: ReadonlySet<string> = new Set(["'", '"', '`', '.', '?', '!', ',',
  * @example tokenizeCaption("A man's dog isn't here.") // ['a', 'man', "'s", 'dog', 'is', "n't", 'here']
  */
 export function tokenizeCaption(caption: string): string[] {
+  checkArgument('caption', caption, aString);
   const text = caption
     .toLowerCase()
     .replace(/[\u201c\u201d]|''/g, '"')

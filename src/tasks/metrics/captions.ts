@@ -1,3 +1,4 @@
+import { arrayOf, checkArgument, having } from '../../native/arguments.ts';
 import { bleu } from './bleu.ts';
 import { tokenizeCaption } from './caption-tokens.ts';
 import { ciderD } from './cider.ts';
@@ -28,6 +29,7 @@ export interface CaptionMetrics {
 export function scoreCaptions(
   captions: readonly { readonly caption: string; readonly references: readonly string[] }[],
 ): CaptionMetrics {
+  checkArgument('captions', captions, arrayOf(having('caption', 'references')));
   const pairs = captions.map(({ caption, references }) => ({
     candidate: tokenizeCaption(caption),
     references: references.map(tokenizeCaption),

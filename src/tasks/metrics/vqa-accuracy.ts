@@ -1,4 +1,5 @@
 import { WHITE_SPACE } from '../../data/text/white-space.ts';
+import { aNumber, arrayOf, aString, checkArgument } from '../../native/arguments.ts';
 import { contractions } from './contractions.ts';
 
 const PUNCTUATION = [...';/[]"{}()=+\\_-><@`,?!'];
@@ -22,6 +23,7 @@ const ENDS = new RegExp(`^[${WHITE_SPACE}]+|[${WHITE_SPACE}]+$`, 'gu');
  * beside a space, or has digits around a comma, and becomes a space otherwise; then up to 32 periods that are not before a digit are removed.
  */
 export function processPunctuation(answer: string): string {
+  checkArgument('answer', answer, aString);
   const numbers = DIGITS_AND_COMMA.test(answer);
   let text = answer;
   for (const mark of PUNCTUATION) {
@@ -34,6 +36,7 @@ export function processPunctuation(answer: string): string {
 
 /** Its processing of words: lower case, `none` and `zero` to `ten` as digits, without articles, contractions with their apostrophes. */
 export function processWords(answer: string): string {
+  checkArgument('answer', answer, aString);
   const words = answer
     .toLowerCase()
     .split(SPACE)
@@ -48,6 +51,7 @@ export type Lemmatizer = (answer: string) => string;
 
 /** A predicted answer as the VQA evaluation compares it: ends trimmed, then {@link processPunctuation} and {@link processWords}. */
 export function processAnswer(prediction: string): string {
+  checkArgument('prediction', prediction, aString);
   return processWords(processPunctuation(prediction.replace(/[\n\t]/g, ' ').replace(ENDS, '')));
 }
 
@@ -59,6 +63,7 @@ export function processAnswer(prediction: string): string {
  * @param answers at least one; VQAv2 and OK-VQA have ten
  */
 export function vqaAccuracy(prediction: string, answers: readonly string[]): number {
+  checkArgument('answers', answers, arrayOf(aString));
   const processed = processAnswer(prediction);
   const said = new Set(answers).size > 1 ? answers.map(processPunctuation) : answers;
   const matches = said.filter((answer) => answer === processed).length;
@@ -73,11 +78,14 @@ export function exactMatch(prediction: string, answer: string): number {
 
 /** A-OKVQA's accuracy of a direct answer, 0 to 1: min(1, n/3) with n the number of people who gave this very answer. */
 export function directAnswerAccuracy(prediction: string, answers: readonly string[]): number {
+  checkArgument('prediction', prediction, aString);
+  checkArgument('answers', answers, arrayOf(aString));
   return Math.min(1, answers.filter((answer) => answer === prediction).length / 3);
 }
 
 /** The mean of accuracies in per cent with two decimals, ties to the even one, as the official evaluations report it; 0 of none. */
 export function meanPercent(accuracies: readonly number[]): number {
+  checkArgument('accuracies', accuracies, arrayOf(aNumber));
   if (accuracies.length === 0) return 0;
   const value = (100 * accuracies.reduce((sum, accuracy) => sum + accuracy, 0)) / accuracies.length;
   // Ties are exact only where the value is an odd number of eighths.

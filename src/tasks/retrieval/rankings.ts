@@ -1,3 +1,6 @@
+import { aCount, aFunction, aNumber, arrayOf, aSize, checkArgument, having } from '../../native/arguments.ts';
+import { ArgumentError } from '../../native/errors.ts';
+import { shown } from '../../native/fields.ts';
 // R queries, K depth.
 
 /** A candidate of a query. */
@@ -42,6 +45,10 @@ export class Rankings {
     owns: (query: number, candidate: number) => boolean,
     asks: (query: number) => boolean,
   ) {
+    checkArgument('ranked', ranked, having('candidates', 'cosines'));
+    checkArgument('queries', queries, aCount);
+    checkArgument('owns', owns, aFunction);
+    checkArgument('asks', asks, aFunction);
     this.queries = queries;
     this.depth = ranked.candidates.length / queries;
     this.#candidates = ranked.candidates;
@@ -54,6 +61,8 @@ export class Rankings {
 
   /** The first candidates of a query, at most `count` (all that were ranked unless told). */
   best(query: number, count = this.depth): RankedMatch[] {
+    this.#expectQuery(query);
+    checkArgument('count', count, aSize);
     return Array.from({ length: Math.min(count, this.depth) }, (_, rank) => {
       const at = query * this.depth + rank;
       const index = this.#candidates[at] as number;
@@ -64,8 +73,15 @@ export class Rankings {
     });
   }
 
+  #expectQuery(query: number): void {
+    if (!Number.isInteger(query) || query < 0 || query >= this.queries) {
+      throw new ArgumentError('query', `an integer from 0 to ${this.queries - 1}`, shown(query));
+    }
+  }
+
   /** The rank, from 0, of the first candidate that a query looks for; Infinity where none was ranked. */
   rankOf(query: number): number {
+    this.#expectQuery(query);
     for (let rank = 0; rank < this.depth; rank++) {
       if (this.#owns(query, this.#candidates[query * this.depth + rank] as number)) return rank;
     }
@@ -74,6 +90,7 @@ export class Rankings {
 
   /** Recall at each k: how many of the queries that look for something find it among the first k, in percent. */
   recall(ks: readonly number[]): number[] {
+    checkArgument('ks', ks, arrayOf(aNumber));
     const ranks = Array.from({ length: this.queries }, (_, query) => query)
       .filter(this.#asks)
       .map((query) => this.rankOf(query));

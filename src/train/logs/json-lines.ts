@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { aNumber, aSize, aString, checkArgument, having, recordOf } from '../../native/arguments.ts';
 import { FileError } from '../../native/errors.ts';
 import { reasonOf, writeFileAtomically } from '../../native/files.ts';
 import type { StepRecord, TrainingLog } from './log.ts';
@@ -17,19 +18,24 @@ export class JsonLinesLog implements TrainingLog {
   }
 
   open(step: number): void {
+    checkArgument('step', step, aSize);
     if (fs.existsSync(this.file)) writeFileAtomically(this.file, linesUpTo(fs.readFileSync(this.file, 'utf8'), step));
     this.#descriptor = this.#attempt(() => fs.openSync(this.file, 'a'));
   }
 
   step(record: StepRecord): void {
+    checkArgument('record', record, having('step', 'losses', 'statistics'));
     this.#write({ type: 'step', ...record });
   }
 
   evaluation(step: number, metrics: Readonly<Record<string, number>>): void {
+    checkArgument('step', step, aSize);
+    checkArgument('metrics', metrics, recordOf(aNumber));
     this.#write({ type: 'evaluation', step, metrics });
   }
 
   message(text: string): void {
+    checkArgument('text', text, aString);
     this.#write({ type: 'message', text });
   }
 

@@ -1,4 +1,5 @@
 import { Presets, SingleBar } from 'cli-progress';
+import { aNumber, aSize, aString, checkArgument, having, recordOf } from '../../native/arguments.ts';
 import type { StepRecord, TrainingLog } from './log.ts';
 
 /** Without a terminal, a line every so many milliseconds is enough to see that something moves. */
@@ -18,6 +19,7 @@ export class ProgressLog implements TrainingLog {
   }
 
   open(step: number): void {
+    checkArgument('step', step, aSize);
     if (!this.#stream.isTTY) return;
     const options = { format: '{bar} {text}', hideCursor: true, barsize: 16, stream: this.#stream, fps: 4, forceRedraw: true };
     this.#bar = new SingleBar(options, Presets.shades_classic);
@@ -25,6 +27,7 @@ export class ProgressLog implements TrainingLog {
   }
 
   step(record: StepRecord): void {
+    checkArgument('record', record, having('step', 'losses', 'statistics'));
     if (this.#bar !== null) this.#bar.update(record.step, { text: progressText(record) });
     else if (Date.now() - this.#told >= INTERVAL || record.step === record.steps) {
       this.#told = Date.now();
@@ -33,11 +36,14 @@ export class ProgressLog implements TrainingLog {
   }
 
   evaluation(step: number, metrics: Readonly<Record<string, number>>): void {
+    checkArgument('step', step, aSize);
+    checkArgument('metrics', metrics, recordOf(aNumber));
     const list = Object.entries(metrics).map(([name, value]) => `${name} ${digits(value)}`);
     this.message(`step ${step}: ${list.join(', ')}`);
   }
 
   message(text: string): void {
+    checkArgument('text', text, aString);
     if (this.#bar === null) this.#stream.write(`${text}\n`);
     else this.#stream.write(`\r\u001b[K${text}\n`); // the bar is drawn again below
   }

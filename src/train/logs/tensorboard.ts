@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { aNumber, aSize, checkArgument, having, recordOf } from '../../native/arguments.ts';
 import { FileError } from '../../native/errors.ts';
 import { reasonOf } from '../../native/files.ts';
 import { maskedCrc32c } from './crc32c.ts';
@@ -30,6 +31,7 @@ export class TensorBoardLog implements TrainingLog {
   }
 
   open(step: number): void {
+    checkArgument('step', step, aSize);
     const seconds = String(Math.floor(Date.now() / 1000)).padStart(10, '0');
     let file = path.join(this.folder, `events.out.tfevents.${seconds}.${os.hostname()}.${process.pid}`);
     for (let n = 1; fs.existsSync(file); n++) file = `${file.replace(/\.v\d+$/, '')}.v${n}`;
@@ -41,12 +43,15 @@ export class TensorBoardLog implements TrainingLog {
   }
 
   step(record: StepRecord): void {
+    checkArgument('record', record, having('step', 'losses', 'statistics'));
     const { learningRate, gradientNorm, lossScale, samplesPerSecond, dataWait, memory } = record;
     const training = { learningRate, gradientNorm, lossScale, samplesPerSecond, dataWait, memory };
     this.#scalars(record.step, { losses: record.losses, statistics: record.statistics, training });
   }
 
   evaluation(step: number, metrics: Readonly<Record<string, number>>): void {
+    checkArgument('step', step, aSize);
+    checkArgument('metrics', metrics, recordOf(aNumber));
     this.#scalars(step, { evaluation: metrics });
   }
 

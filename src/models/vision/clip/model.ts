@@ -1,4 +1,5 @@
 // B batch, N image tokens (1 + patches), D hidden, H heads, E = D / H.
+import { anObject, checkArgument, having } from '../../../native/arguments.ts';
 import {
   attention,
   Conv2d,
@@ -111,6 +112,7 @@ export class ClipVisionModel extends Module {
 
   constructor(config: ClipVisionConfig) {
     super();
+    checkArgument('config', config, having('hiddenSize'));
     this.config = config;
     this.embeddings = new ClipEmbeddings(config);
     this.preLayrnorm = new LayerNorm(config.hiddenSize, { eps: config.layerNormEps });
@@ -135,6 +137,7 @@ export class ClipVisionModel extends Module {
    * @throws ArgumentError where the pictures' size is not the tower's and is not to be interpolated
    */
   forward(pixelValues: Tensor, options: VisionOptions = {}): ClipVisionOutput {
+    checkArgument('options', options, anObject);
     const states: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
     const embedded = this.preLayrnorm.forward(this.embeddings.forward(pixelValues, options.interpolatePosEncoding));
     const lastHiddenState = runLayers(this.encoder.layers, embedded, states);

@@ -1,5 +1,8 @@
 // B batch, N image tokens (1 + patches), D hidden, H heads, E = D / H.
+
+import { anObject, checkArgument, having } from '../../../native/arguments.ts';
 import { attention, Conv2d, initNormal, LayerNorm, Linear, Module, type Parameter, parameter } from '../../../nn/index.ts';
+import { checkTensors } from '../../../tensor/base.ts';
 import { cat, type Tensor } from '../../../tensor/index.ts';
 import { runLayers, VisionLayer } from '../layers.ts';
 import { checkPixels, interpolatePositions, type VisionOptions } from '../pixels.ts';
@@ -98,6 +101,7 @@ export class VisionModel extends Module {
 
   constructor(config: VisionConfig) {
     super();
+    checkArgument('config', config, having('hiddenSize'));
     this.config = config;
     this.embeddings = new VisionEmbeddings(config);
     this.encoder = new VisionEncoder(config);
@@ -109,6 +113,7 @@ export class VisionModel extends Module {
    * @throws ArgumentError where the pictures' size is not the tower's and is not to be interpolated
    */
   forward(pixelValues: Tensor, options: VisionOptions = {}): VisionOutput {
+    checkArgument('options', options, anObject);
     const states: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
     const last = this.#run(pixelValues, options, states);
     const lastHiddenState = this.postLayernorm.forward(last);
@@ -117,6 +122,7 @@ export class VisionModel extends Module {
 
   /** The features before the last LayerNorm, for a model that trains that one itself (BLIP-2's first stage), `[B, N, D]`. */
   features(pixelValues: Tensor, options: Pick<VisionOptions, 'interpolatePosEncoding'> = {}): Tensor {
+    checkArgument('options', options, anObject);
     return this.#run(pixelValues, options);
   }
 
@@ -127,6 +133,7 @@ export class VisionModel extends Module {
 
   /** Hugging Face's `pooler_output` `[B, D]`: the class token through the last LayerNorm a second time. The Q-Former does not read it. */
   pool(lastHiddenState: Tensor): Tensor {
+    checkTensors({ lastHiddenState });
     return this.postLayernorm.forward(lastHiddenState.select(1, 0));
   }
 }
