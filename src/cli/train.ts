@@ -39,7 +39,9 @@ const RUN_WORDS: Readonly<Record<string, string>> = {
   maxBroken: 'share of broken samples that is borne',
   'evaluation.every': 'steps from one evaluation to the next',
   'evaluation.topK': 'stage 1: candidates that matching ranks anew; 0: contrast alone',
-  'evaluation.batchSize': 'pictures at a time',
+  'evaluation.batchSize': 'pictures, or questions, at a time',
+  'evaluation.captions': 'so many of these pictures are captioned, too',
+  'evaluation.questionCount': 'stage 2: so many of the questions are asked; all unless told',
   'checkpoints.every': 'steps from one checkpoint to the next',
   'checkpoints.keepLast': 'how many are kept beside the best',
   logEvery: 'steps from one line in the logs to the next',
@@ -134,6 +136,8 @@ function addRunOptions(command: Command): Command {
     )
     .option('--evaluation.data <source...>', 'pictures with captions on which the model is evaluated meanwhile')
     .option('--evaluation.images <folder>', 'where these pictures are')
+    .option('--evaluation.questions <file>', 'stage 2: questions about pictures that are asked meanwhile')
+    .option('--evaluation.annotations <file>', "stage 2: VQAv2's and OK-VQA's answers to them")
     .option('--show-recipe', 'only show what would be run, as JSON: every field that a flag can set')
     .option('--json', 'how the run ended, as JSON on standard output');
 }

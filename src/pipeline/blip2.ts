@@ -1,5 +1,7 @@
 import { aSize, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
+import type { Tensor } from '../tensor/index.ts';
+import type { ModelCalls } from './calls.ts';
 import { ModelWorker } from './client.ts';
 import { EncodedImage, type ImageInput } from './encoded-image.ts';
 import { checkBatchSize, checkOptions, checkSignal, type ModelOptions, settingsOf, shown } from './inputs.ts';
@@ -38,10 +40,10 @@ export interface TextPiece {
  * await blip2.close();
  */
 export class Blip2 {
-  readonly #worker: ModelWorker;
+  readonly #worker: ModelCalls;
   readonly #facts: GenerativeFacts;
 
-  private constructor(worker: ModelWorker) {
+  private constructor(worker: ModelCalls) {
     this.#worker = worker;
     this.#facts = worker.facts as GenerativeFacts;
   }
@@ -52,6 +54,17 @@ export class Blip2 {
    */
   static async fromPretrained(directory: string, options: ModelOptions = {}): Promise<Blip2> {
     return new Blip2(await ModelWorker.start(settingsOf('generative', directory, options)));
+  }
+
+  /** @internal A model that is there already, in the calling thread. */
+  static over(model: ModelCalls): Blip2 {
+    return new Blip2(model);
+  }
+
+  /** @internal Queries `[B, Q, E]` as {@link encode} would have made them, in pictures' place; for models in the calling thread. */
+  async hold(queries: Tensor): Promise<EncodedImage[]> {
+    const ids = (await this.#worker.call('hold', queries)) as number[];
+    return ids.map((id) => new EncodedImage(this.#worker, id));
   }
 
   /** The kind of the language model. */

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { ArgumentError } from '../native/errors.ts';
 import { workerFlags } from '../native/worker-flags.ts';
+import { type ModelCalls, streamed } from './calls.ts';
 import { unpackError, WorkerError } from './errors.ts';
 import type { Reply, Request, WorkerSettings } from './protocol.ts';
 
@@ -11,7 +12,7 @@ interface Pending {
 }
 
 /** One worker thread with a model in it. Calls are answered in the order in which they were made. */
-export class ModelWorker {
+export class ModelWorker implements ModelCalls {
   /** What the worker says of its model. */
   readonly facts: unknown;
   readonly #worker: Worker;
@@ -77,32 +78,8 @@ export class ModelWorker {
   }
 
   /** The same for calls that give their result in pieces. Leaving the loop early stops the call. */
-  async *stream(method: string, input: unknown, signal?: AbortSignal): AsyncGenerator<unknown, void, undefined> {
-    const stop = new AbortController();
-    const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
-    const pieces: unknown[] = [];
-    let wake: () => void = () => {};
-    let finished = false;
-    const done = this.call(method, input, either, (piece) => {
-      pieces.push(piece);
-      wake();
-    }).finally(() => {
-      finished = true;
-      wake();
-    });
-    done.catch(() => {}); // reported where it is awaited
-    try {
-      while (true) {
-        while (pieces.length > 0) yield pieces.shift();
-        if (finished) break;
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
-      await done;
-    } finally {
-      if (!finished) stop.abort();
-    }
+  stream(method: string, input: unknown, signal?: AbortSignal): AsyncGenerator<unknown, void, undefined> {
+    return streamed(this, method, input, signal);
   }
 
   /** Ends the worker and frees the model; calls that wait are rejected. Every close is done when the worker has ended. */

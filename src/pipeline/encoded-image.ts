@@ -1,18 +1,18 @@
 import type { ImageSource } from '../data/index.ts';
 import { ArgumentError } from '../native/errors.ts';
-import type { ModelWorker } from './client.ts';
+import type { ModelCalls } from './calls.ts';
 
 /**
  * A picture that a {@link Blip2} has encoded: it can be given to calls of this model in the picture's place, so that it goes through the vision
  * tower once however often it is asked about. The model holds it, Q · E numbers, until it is disposed of or the model is closed.
  */
 export class EncodedImage {
-  readonly #worker: ModelWorker;
+  readonly #worker: ModelCalls;
   readonly #id: number;
   #disposed = false;
 
   /** @internal */
-  constructor(worker: ModelWorker, id: number) {
+  constructor(worker: ModelCalls, id: number) {
     this.#worker = worker;
     this.#id = id;
   }
@@ -21,7 +21,7 @@ export class EncodedImage {
    * @internal What stands for it in a request.
    * @throws ArgumentError for one of another model, or one that has been disposed of
    */
-  request(worker: ModelWorker): HeldImage {
+  request(worker: ModelCalls): HeldImage {
     const expected = 'pictures, or what this model has encoded and still holds';
     if (this.#disposed) throw new ArgumentError('images', expected, 'one that has been disposed of');
     if (this.#worker !== worker) throw new ArgumentError('images', expected, "another model's");

@@ -3,7 +3,7 @@ import type { DecidedToken } from '../generate/index.ts';
 import type { GenerateInputs } from '../models/blip2/generate.ts';
 import { languageKind } from '../models/blip2/language/kinds.ts';
 import { Blip2ForConditionalGeneration } from '../models/blip2/model.ts';
-import { inferenceMode, keep, scope, stack, type Tensor } from '../tensor/index.ts';
+import { type Device, inferenceMode, keep, scope, stack, type Tensor } from '../tensor/index.ts';
 import type { TextPiece } from './blip2.ts';
 import { type HeldImage, isHeld, type SentImage } from './encoded-image.ts';
 import { type GenerativeFacts, loadOptions, type WorkerSettings } from './protocol.ts';
@@ -11,26 +11,40 @@ import type { RankRequest, TextRequest } from './requests.ts';
 import { type CallContext, parts, type Service, toDevice, turn } from './serve.ts';
 import { TextStream } from './text-stream.ts';
 
+/** What text about pictures is written with. */
+export interface GenerativeParts {
+  readonly model: Pick<Blip2ForConditionalGeneration, 'config' | 'generate' | 'stream' | 'score' | 'dispose'>;
+  readonly processor: Blip2Processor;
+  readonly device: Device;
+  /** Normalised pictures `[B, 3, S, S]` on the CPU → the queries as the language model reads them `[B, Q, E]`. */
+  queriesOf(pixelValues: Tensor): Tensor;
+}
+
 /** Writes text about pictures with a generative checkpoint. */
 export function generativeService(settings: WorkerSettings): Service {
   const { directory } = settings;
   const processor = Blip2Processor.fromPretrained(directory);
   const model = Blip2ForConditionalGeneration.fromPretrained(directory, loadOptions(settings));
+  const { device } = model.languageProjection.weight;
+  const { dtype } = model.visionModel.postLayernorm.weight ?? model.languageProjection.weight;
+  const queriesOf = (pixelValues: Tensor): Tensor => model.encodeImages(pixelValues.to({ device, dtype }));
+  return generativeServiceOf({ model, processor, device, queriesOf });
+}
+
+/** The same with a model that is there already. */
+export function generativeServiceOf({ model, processor, device, queriesOf }: GenerativeParts): Service {
   const { tokenizer } = processor;
   const { textConfig, numQueryTokens } = model.config;
   const { decoderOnly } = languageKind(textConfig.modelType);
-  const { device } = model.languageProjection.weight;
-  const { dtype } = model.visionModel.postLayernorm.weight ?? model.languageProjection.weight;
   const held = new HeldImages();
 
   /** The queries of pictures as the language model reads them, `[B, Q, E]`; one that comes several times is encoded once. The caller's. */
   const encode = async (images: readonly SentImage[]): Promise<Tensor> => {
     const sources = [...new Set(images.filter((image): image is ImageSource => !isHeld(image)))];
-    const made = sources.length === 0 ? undefined : await processor.imageProcessor.preprocess(sources);
-    using pixels = made && toDevice(made, device, dtype);
+    using pixels = sources.length === 0 ? undefined : await processor.imageProcessor.preprocess(sources);
     return inferenceMode(() =>
       scope(() => {
-        const queries = pixels && model.encodeImages(pixels);
+        const queries = pixels && queriesOf(pixels);
         const row = (image: SentImage): Tensor =>
           isHeld(image) ? held.get(image) : (queries as Tensor).select(0, sources.indexOf(image));
         return stack(images.map(row));
@@ -138,6 +152,11 @@ export function generativeService(settings: WorkerSettings): Service {
         throw error;
       }
       return ids;
+    },
+
+    /** The same of queries `[B, Q, E]` that are there already. */
+    async hold(queries: Tensor): Promise<number[]> {
+      return held.add(queries);
     },
 
     async release(id: number): Promise<void> {

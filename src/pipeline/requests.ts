@@ -1,6 +1,6 @@
 import type { GenerateOptions } from '../generate/index.ts';
 import { ArgumentError } from '../native/errors.ts';
-import type { ModelWorker } from './client.ts';
+import type { ModelCalls } from './calls.ts';
 import { EncodedImage, type ImageInput, type SentImage } from './encoded-image.ts';
 import { checkBatchSize, checkOptions, checkSignal, imagesOf, portable, shown, textsOf } from './inputs.ts';
 import type { GenerativeFacts } from './protocol.ts';
@@ -67,7 +67,7 @@ export interface Prepared<R = TextRequest> {
 
 /** What asking depends on. */
 export interface Asked {
-  worker: ModelWorker;
+  worker: ModelCalls;
   languageModel: GenerativeFacts['languageModel'];
 }
 
@@ -144,7 +144,7 @@ export function rankRequest(
 
 /** The pictures as the worker is sent them. */
 export function sentImages(
-  worker: ModelWorker,
+  worker: ModelCalls,
   images: ImageInput | readonly ImageInput[],
 ): { list: readonly SentImage[]; single: boolean } {
   const { list, single } = imagesOf(images);

@@ -5,12 +5,13 @@ import { Blip2ForPretraining, loadVisionTower } from '../models/index.ts';
 import { anObject, checkArgument } from '../native/arguments.ts';
 import { FileError } from '../native/errors.ts';
 import { building } from '../nn/index.ts';
-import { type Device, scope } from '../tensor/index.ts';
+import type { Device } from '../tensor/index.ts';
 import { FrozenEncoder, loadTrained } from '../train/index.ts';
 import { findRun } from './open-run.ts';
 import { TOKENIZER } from './run.ts';
 import { STAGE1 } from './run-stage1.ts';
 import { type Stage1Recipe, type Stage1RecipeOptions, stage1 } from './stage1.ts';
+import { captionsOf } from './stage1-captions.ts';
 
 /** Options of {@link openStage1}. */
 export interface OpenRunOptions {
@@ -61,9 +62,6 @@ export function openStage1(folder: string, options: OpenRunOptions = {}): Traine
   const { size, imageMean, imageStd } = transform;
   const processor = new ImageProcessor({ size: { height: size, width: size }, imageMean, imageStd });
   model.eval();
-  const { maxPositionEmbeddings } = recipe.model.qformerConfig;
-  // The usual 30 tokens are more than a small model may have room for.
-  const room = maxPositionEmbeddings < 30 ? { maxLength: maxPositionEmbeddings } : {};
   return {
     recipe,
     model,
@@ -76,16 +74,7 @@ export function openStage1(folder: string, options: OpenRunOptions = {}): Traine
         const part = images.slice(i, i + batchSize);
         using pixelValues = await processor.preprocess(part, { applyOrientation: transform.applyOrientation });
         using imageFeatures = encoder.encode(pixelValues);
-        const { sequences } = await model.generate({ imageFeatures }, { ...room, ...generation });
-        // Each begins with [DEC], which the tokenizer does not know.
-        const rows = scope(() => sequences.toArray() as number[][]);
-        sequences.dispose();
-        captions.push(
-          ...tokenizer.batchDecode(
-            rows.map((row) => row.slice(1)),
-            { skipSpecialTokens: true },
-          ),
-        );
+        captions.push(...(await captionsOf(model, imageFeatures, tokenizer, generation)));
       }
       return captions;
     },

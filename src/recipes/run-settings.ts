@@ -13,7 +13,7 @@ export type DataSettings = string | DatasetSource | readonly (string | DatasetSo
 
 /** What a run evaluates meanwhile. */
 export interface EvaluationSettings {
-  /** Pictures with captions that are not trained on; null for no evaluation. Of Karpathy's split `val` unless told. */
+  /** Pictures with captions that are not trained on; null for none. Of Karpathy's split `val` unless told. */
   readonly data: DataSettings | null;
   /** Where their pictures are; as for training unless told. */
   readonly images: string | null;
@@ -23,6 +23,14 @@ export interface EvaluationSettings {
   readonly batchSize: number;
   /** How many of the most similar texts, or pictures, are ranked anew by matching; 0 for none. */
   readonly topK: number;
+  /** How many of these pictures, the first ones, the model captions as well; 0 for none. */
+  readonly captions: number;
+  /** The second stage: a file of questions about pictures, as `openQuestions` takes it; null for none. Its pictures are where `images` says. */
+  readonly questions: string | null;
+  /** The answers to them, where these are in a file of their own; null for none. */
+  readonly annotations: string | null;
+  /** How many questions are asked, the first ones; null for all. */
+  readonly questionCount: number | null;
 }
 
 /** Of a run, what does not decide on its numbers as the recipe does: where things are, and what it runs on. */
@@ -51,6 +59,13 @@ export interface RunSettings {
   readonly logEvery: number;
 }
 
+/** Settings as they are given: what has a value of its own may be left out, at every depth. */
+export type GivenSettings = Pick<RunSettings, 'out' | 'data'> &
+  Partial<Omit<RunSettings, 'out' | 'data' | 'evaluation' | 'checkpoints'>> & {
+    evaluation?: Partial<EvaluationSettings>;
+    checkpoints?: CheckpointOptions;
+  };
+
 /** The settings that have values of their own where none are given. */
 export const RUN_DEFAULTS: Omit<RunSettings, 'out' | 'data'> = {
   images: null,
@@ -59,7 +74,17 @@ export const RUN_DEFAULTS: Omit<RunSettings, 'out' | 'data'> = {
   workers: null,
   maxBroken: 0.01,
   features: null,
-  evaluation: { data: null, images: null, every: 1000, batchSize: 32, topK: 128 },
+  evaluation: {
+    data: null,
+    images: null,
+    every: 1000,
+    batchSize: 32,
+    topK: 128,
+    captions: 0,
+    questions: null,
+    annotations: null,
+    questionCount: null,
+  },
   checkpoints: { every: 1000, keepLast: 2, whole: false },
   logEvery: 1,
 };
@@ -82,7 +107,17 @@ export const RUN_RULES: Rules = {
   workers: orNull(whole),
   maxBroken: probability,
   features: orNull(place),
-  evaluation: { data: orNull(sources), images: orNull(place), every: count, batchSize: count, topK: whole },
+  evaluation: {
+    data: orNull(sources),
+    images: orNull(place),
+    every: count,
+    batchSize: count,
+    topK: whole,
+    captions: whole,
+    questions: orNull(place),
+    annotations: orNull(place),
+    questionCount: orNull(count),
+  },
   checkpoints: { every: count, keepLast: count, whole: flag },
   logEvery: count,
 };
@@ -127,6 +162,19 @@ export function checkGiven(settings: Partial<RunSettings>, expected: Readonly<Re
   throw new ArgumentError(`run.${name}`, words, 'none');
 }
 
+/** @throws ArgumentError where captions or questions have no pictures, or nobody to answer them */
+export function checkEvaluation({ evaluation }: RunSettings, answers: boolean): void {
+  const { data, captions, questions, annotations } = evaluation;
+  if (captions > 0 && data === null)
+    throw new ArgumentError('run.evaluation.captions', '0, or pictures in evaluation.data', String(captions));
+  if (questions !== null && !answers) {
+    throw new ArgumentError('run.evaluation.questions', 'null, as the first stage answers no questions', questions);
+  }
+  if (annotations !== null && questions === null) {
+    throw new ArgumentError('run.evaluation.annotations', 'null, or the questions in evaluation.questions', annotations);
+  }
+}
+
 /** @throws ArgumentError where features were to be kept of pictures that are never the same twice */
 export function checkFeatures({ features }: RunSettings, { crop, flip }: ImageTransform): void {
   if (features === null || (crop === null && flip === 0)) return;
@@ -148,6 +196,8 @@ function withAbsolutePaths<T extends RunSettings>(settings: T): T {
       ...evaluation,
       data: evaluation.data === null ? null : absoluteSources(evaluation.data),
       images: absolute(evaluation.images),
+      questions: absolute(evaluation.questions),
+      annotations: absolute(evaluation.annotations),
     },
   };
 }

@@ -5,13 +5,16 @@ import { bertQFormerConfig, initFromBert, readVisionTowerConfig } from '../model
 import { anObject, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { setThreads } from '../tensor/index.ts';
+import { captionEvaluation } from './caption-evaluation.ts';
 import type { Rules } from './fields.ts';
 import { retrievalEvaluation } from './retrieval-evaluation.ts';
 import { checkFolder, lastCheckpoint, openRun, type Plan, type Run, type RunOptions, TOKENIZER } from './run.ts';
 import {
+  checkEvaluation,
   checkFeatures,
   checkGiven,
   checkNames,
+  type GivenSettings,
   overlaid,
   place,
   RUN_DEFAULTS,
@@ -20,6 +23,7 @@ import {
   runSettings,
 } from './run-settings.ts';
 import { type Stage1Recipe, type Stage1RecipeOptions, stage1 } from './stage1.ts';
+import { stage1Captions } from './stage1-captions.ts';
 import { newStage1Model, stage1Trainer } from './train-stage1.ts';
 
 /** What the first stage starts from. */
@@ -36,8 +40,7 @@ export interface Stage1Sources {
  * All that a run of the first stage is told, in one object: its own settings, the recipe's fields, and where its parts come from. `vision` may
  * also be a folder as Hugging Face has it, which says the tower's shape.
  */
-export type Stage1Settings = Pick<RunSettings, 'out' | 'data'> &
-  Partial<Omit<RunSettings, 'out' | 'data'>> &
+export type Stage1Settings = GivenSettings &
   Partial<Stage1Sources> &
   Omit<Stage1RecipeOptions, 'vision'> & { vision: Stage1RecipeOptions['vision'] | (string & {}) };
 
@@ -70,7 +73,7 @@ export async function stage1Run(given: Stage1Settings, options: RunOptions = {})
   const model = newStage1Model(recipe);
   if (bert !== 'random' && lastCheckpoint(settings.out) === null) initFromBert(model, bert);
   if (device !== 'cpu') model.to({ device });
-  const { topK } = evaluation;
+  const { topK, captions: pictures } = evaluation;
   const precision = recipe.precision === 'float32' ? 'float32' : 'bfloat16';
   return openRun(
     { recipe, settings },
@@ -79,7 +82,13 @@ export async function stage1Run(given: Stage1Settings, options: RunOptions = {})
       model,
       tokenizer,
       trainer: (run) => stage1Trainer(recipe, { ...run, model }),
-      evaluation: (during) => retrievalEvaluation(model, { ...during, tokenizer, topK, precision }),
+      evaluations({ every, gallery, encoder, directory }) {
+        if (gallery === null) return [];
+        const retrieval = retrievalEvaluation(model, { every, gallery, encoder, tokenizer, topK, precision });
+        if (pictures === 0) return [retrieval];
+        const write = stage1Captions(model, { tokenizer, encoder });
+        return [retrieval, captionEvaluation(write, { every, gallery, pictures, directory })];
+      },
     },
     options,
   );
@@ -117,6 +126,7 @@ function plan(given: Partial<Stage1Settings>, resume: boolean): Stage1Plan {
     model: { ...words, ...options.model, qformerConfig: { ...words.qformerConfig, ...options.model?.qformerConfig } },
   });
   checkFeatures(settings, recipe.image);
+  checkEvaluation(settings, false);
   return { recipe, settings, tokenizerFolder: saved === undefined ? settings.tokenizer : path.join(settings.out, TOKENIZER) };
 }
 

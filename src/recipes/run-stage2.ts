@@ -1,17 +1,20 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { Tokenizer } from '../data/index.ts';
+import { openQuestions, type QuestionSet, Tokenizer } from '../data/index.ts';
 import { initFromStage1, loadLanguageModel, readVisionTowerConfig } from '../models/index.ts';
 import { anObject, checkArgument } from '../native/arguments.ts';
 import { Generator, setThreads } from '../tensor/index.ts';
+import { captionEvaluation } from './caption-evaluation.ts';
 import type { Rules } from './fields.ts';
 import { lossEvaluation } from './loss-evaluation.ts';
 import { findRun, runFolder } from './open-run.ts';
 import { checkFolder, lastCheckpoint, openRun, type Plan, type Run, type RunOptions, TOKENIZER } from './run.ts';
 import {
+  checkEvaluation,
   checkFeatures,
   checkGiven,
   checkNames,
+  type GivenSettings,
   overlaid,
   place,
   RUN_DEFAULTS,
@@ -23,7 +26,9 @@ import {
 import { STAGE1 } from './run-stage1.ts';
 import { type Stage2Recipe, type Stage2RecipeOptions, stage2 } from './stage2.ts';
 import { Stage2Objective } from './stage2-objective.ts';
+import { type Stage2Writer, stage2Writer } from './stage2-writer.ts';
 import { newStage2Model, stage2Trainer } from './train-stage2.ts';
+import { vqaEvaluation } from './vqa-evaluation.ts';
 
 /** What the second stage starts from. */
 export interface Stage2Sources {
@@ -41,8 +46,7 @@ export interface Stage2Sources {
 }
 
 /** All that a run of the second stage is told, in one object: its own settings, the recipe's fields, and where its parts come from. */
-export type Stage2Settings = Pick<RunSettings, 'out' | 'data'> &
-  Partial<Omit<RunSettings, 'out' | 'data'>> &
+export type Stage2Settings = GivenSettings &
   Partial<Stage2Sources> &
   Omit<Stage2RecipeOptions, 'from' | 'vision'> & { vision?: Stage2RecipeOptions['vision'] | (string & {}) };
 
@@ -67,7 +71,8 @@ export async function stage2Run(given: Stage2Settings, options: RunOptions = {})
   const { resume = false } = options;
   const { recipe, settings, goesOn } = plan(given, resume);
   checkGiven(settings, NEEDED, resume);
-  const { out, from, device, threads, languageModelWeights: folder } = settings;
+  const { out, from, device, threads, languageModelWeights: folder, evaluation } = settings;
+  let writer: Stage2Writer | undefined;
   checkFolder(out, resume);
   if (threads !== null) setThreads(threads);
   const tokenizer = Tokenizer.fromPretrained(goesOn ? path.join(out, TOKENIZER) : settings.tokenizer);
@@ -82,17 +87,37 @@ export async function stage2Run(given: Stage2Settings, options: RunOptions = {})
       model,
       tokenizer,
       trainer: (run) => stage2Trainer(recipe, { ...run, model, languageModel }),
-      evaluation({ every, gallery, encoder }) {
+      evaluations({ every, gallery, encoder, directory }) {
         const still = { ...recipe, languageModelDropout: false };
         // Captions are divided at the same places in every evaluation.
         const objective = () =>
           new Stage2Objective(still, { model, languageModel, tokenizer, encoder, splits: new Generator(recipe.seed) });
-        return lossEvaluation(objective, { every, gallery, device, precision: recipe.precision, best: 'lm' });
+        const { precision } = recipe;
+        const loss = gallery && lossEvaluation(objective, { every, gallery, device, precision, best: 'lm' });
+        const { captions: pictures, batchSize, questionCount } = evaluation;
+        const asked = questionsOf(settings);
+        if (pictures === 0 && asked === null) return loss === null ? [] : [loss];
+        writer = stage2Writer(recipe, { model, languageModel, tokenizer, encoder });
+        const captions =
+          gallery !== null && pictures > 0 ? captionEvaluation(writer.captions(), { every, gallery, pictures, directory }) : null;
+        const count = questionCount ?? undefined;
+        const answers =
+          asked && vqaEvaluation(writer.model, { every, questions: asked, count, batchSize, directory, best: gallery === null });
+        return [loss, captions, answers].filter((one) => one !== null);
       },
-      dispose: () => languageModel.dispose(),
+      async dispose() {
+        await writer?.dispose();
+        languageModel.dispose();
+      },
     },
     options,
   );
+}
+
+function questionsOf({ images, evaluation }: RunSettings): QuestionSet | null {
+  const { questions, annotations } = evaluation;
+  if (questions === null) return null;
+  return openQuestions(questions, { annotations: annotations ?? undefined, images: evaluation.images ?? images ?? undefined });
 }
 
 interface Stage2Plan extends Plan<Stage2Recipe, Stage2Sources> {
@@ -130,6 +155,7 @@ function plan(given: Partial<Stage2Settings>, resume: boolean): Stage2Plan {
       : { vision: shape as NonNullable<Stage2RecipeOptions['vision']> }),
   });
   checkFeatures(settings, recipe.image);
+  checkEvaluation(settings, true);
   return { recipe, settings, goesOn: saved !== undefined };
 }
 

@@ -13,6 +13,7 @@ import {
   type TrainingLog,
   type TrainingResult,
 } from '../train/index.ts';
+import { combinedEvaluation } from './evaluation-results.ts';
 import { type RecipeRunOptions, recipeBatchSize } from './recipe-trainer.ts';
 import { leftOut, openTrainingData } from './run-data.ts';
 import { type RunSettings, writeRun } from './run-settings.ts';
@@ -50,6 +51,17 @@ export interface Plan<R extends TrainingRecipe, S> {
   readonly settings: RunSettings & { readonly visionWeights: string } & S;
 }
 
+/** What a stage evaluates with. */
+export interface DuringRun {
+  /** Steps from one evaluation to the next. */
+  readonly every: number;
+  /** Pictures with all of their captions, each once, anew at every call; null for none. */
+  readonly gallery: (() => AsyncIterable<Batch>) | null;
+  readonly encoder: FrozenEncoder;
+  /** Where to write what models wrote. */
+  readonly directory: string;
+}
+
 /** What of a run is a stage's own. */
 export interface StageParts {
   readonly stage: string;
@@ -57,10 +69,10 @@ export interface StageParts {
   readonly tokenizer: Tokenizer;
   /** Makes the trainer. */
   trainer(options: RecipeRunOptions): { run(): Promise<TrainingResult> };
-  /** Makes the evaluation on pictures with all of their captions, each once. */
-  evaluation(options: { every: number; gallery: () => AsyncIterable<Batch>; encoder: FrozenEncoder }): TrainingEvaluation;
+  /** Makes the evaluations that the settings ask for. */
+  evaluations(during: DuringRun): TrainingEvaluation[];
   /** Frees what else is the stage's. */
-  dispose?(): void;
+  dispose?(): void | Promise<void>;
 }
 
 /** Where a run's tokenizer is kept. */
@@ -94,6 +106,7 @@ export async function openRun<R extends TrainingRecipe, S>(
   const logs = [new JsonLinesLog(path.join(out, 'log.jsonl')), new TensorBoardLog(out), ...(more?.(recipe) ?? [])];
   const data = await openTrainingData(settings, { batchSize: recipeBatchSize(recipe), transform: image, seed }, encoder, logs);
   const gallery = await openGallery(settings, recipe, logs);
+  const evaluations = parts.evaluations({ every: evaluation.every, gallery, encoder, directory: path.join(out, 'evaluation') });
   writeRun(out, stage, { ...settings, ...recipe });
   fs.mkdirSync(path.join(out, TOKENIZER), { recursive: true });
   tokenizer.savePretrained(path.join(out, TOKENIZER));
@@ -107,7 +120,7 @@ export async function openRun<R extends TrainingRecipe, S>(
     logs,
     logEvery,
     ...(signal === undefined ? {} : { signal }),
-    ...(gallery === null ? {} : { evaluation: parts.evaluation({ every: evaluation.every, gallery, encoder }) }),
+    ...(evaluations.length === 0 ? {} : { evaluation: combinedEvaluation(evaluations) }),
   });
   const { name, length } = data.dataset;
   const run = async (): Promise<TrainingResult> => {
@@ -116,7 +129,7 @@ export async function openRun<R extends TrainingRecipe, S>(
     } finally {
       data.close();
       encoder.dispose();
-      parts.dispose?.();
+      await parts.dispose?.();
     }
   };
   return { recipe, settings, started, model, dataset: { name, length }, run };

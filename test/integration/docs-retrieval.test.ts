@@ -23,13 +23,15 @@ const validation = await cocoCaptions('dataset_coco.json', { images: 'coco', spl
 const training = await cocoCaptions('dataset_coco.json', { images: 'coco' });
 const data = (state) => loader(training, { batchSize: 6, transform, workers: 0, ...(state && { state }) });
 const cache = await FeatureCache.open({ directory: 'cache', encoder, dataset: validation, transform, workers: 0 });`,
+  '',
   `import { loadVisionTower } from 'blip2';
-cache.close();
 model.eval();
+const measured = await both.run(2, new AbortController().signal);
+cache.close();
 const { pixelValues } = (await loader(validation, { batchSize: 2, transform, shuffle: false, epochs: 1, workers: 0 }).next()).value;`,
   `const visionModel = loadVisionTower(recipe.vision, 'tower.safetensors');`,
 ];
-const END = `console.log(JSON.stringify({ metrics, captions, same: again.temp.item() === model.temp.item() }));`;
+const END = `console.log(JSON.stringify({ metrics, captions, measured, same: again.temp.item() === model.temp.item() }));`;
 
 test('the examples of docs/retrieval.md', async () => {
   await makeTinyWorld(world);
@@ -67,8 +69,10 @@ test('the examples of docs/retrieval.md', async () => {
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   const lines = stdout.trim().split('\n');
   expect(lines.filter((line) => line.startsWith('pictures '))).toHaveLength(1);
-  const { metrics, captions, same } = JSON.parse(lines.at(-1) as string);
+  const { metrics, captions, measured, same } = JSON.parse(lines.at(-1) as string);
   expect(Object.keys(metrics)).toHaveLength(14);
+  expect(Object.keys(measured)).toEqual(expect.arrayContaining(['meanRecall', 'bleu4', 'ciderD']));
+  expect(JSON.parse(fs.readFileSync(at('evaluation/captions-00000002.json'), 'utf8'))).toHaveLength(3);
   expect(captions).toHaveLength(2);
   expect(captions.every((caption: unknown) => typeof caption === 'string')).toBe(true);
   expect(same).toBe(true);

@@ -1,0 +1,51 @@
+import type { QuestionSet } from '../data/index.ts';
+import { ArgumentError } from '../native/errors.ts';
+import { evaluateVqa, type VqaModel, type VqaTaskOptions } from '../tasks/index.ts';
+import type { TrainingEvaluation } from '../train/index.ts';
+import { writeResults } from './evaluation-results.ts';
+
+/** Options of {@link vqaEvaluation}: those of `evaluateVqa`, and when. */
+export interface VqaDuringTraining extends Omit<VqaTaskOptions, 'output' | 'signal'> {
+  /** Steps from one evaluation to the next. */
+  readonly every: number;
+  /** What is asked, of `openQuestions`. */
+  readonly questions: QuestionSet;
+  /** How many are asked, the first ones; all unless told. */
+  readonly count?: number | undefined;
+  /** Where `answers-00001000.json` and so on are written. Nowhere unless told. */
+  readonly directory?: string | undefined;
+  /** Whether `vqaAccuracy` chooses the best checkpoint; false unless told. */
+  readonly best?: boolean | undefined;
+}
+
+/**
+ * Zero-shot answers to questions about held-out pictures while the second stage is trained: the `evaluation` of a trainer. Where people's answers are
+ * known, `vqaAccuracy` in per cent is its metric, and `vqaAccuracy/<kind>` by the kind of answer.
+ *
+ * @param model {@link Stage2Writer.model}
+ */
+export function vqaEvaluation(model: VqaModel, options: VqaDuringTraining): TrainingEvaluation {
+  const { every, questions: set, count = Infinity, directory, best = false, ...asking } = options;
+  if (count !== Infinity && !(Number.isSafeInteger(count) && count > 0))
+    throw new ArgumentError('count', 'a positive integer', String(count));
+  const questions = { ...set, questions: set.questions.slice(0, count) };
+  return {
+    every,
+    async run(step, signal) {
+      const { answers, metrics } = await evaluateVqa(model, questions, { ...asking, signal });
+      if (directory !== undefined) {
+        const asked = questions.questions;
+        const results = answers.map((answer, i) => ({
+          question: asked[i]?.question,
+          ...answer,
+          people: asked[i]?.answers ?? [],
+        }));
+        writeResults(directory, 'answers', step, results);
+      }
+      if (metrics === null) return {};
+      const kinds = Object.entries(metrics.byAnswerType).map(([kind, accuracy]) => [`vqaAccuracy/${kind}`, accuracy]);
+      return { vqaAccuracy: metrics.accuracy, ...Object.fromEntries(kinds) };
+    },
+    ...(best ? { best: { metric: 'vqaAccuracy', better: 'higher' } } : {}),
+  };
+}
