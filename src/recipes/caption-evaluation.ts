@@ -1,4 +1,4 @@
-import { ArgumentError } from '../native/errors.ts';
+import { aCount, aFunction, checkArgument, having, optional } from '../native/arguments.ts';
 import { type CaptionMetrics, type GalleryBatch, scoreCaptions } from '../tasks/index.ts';
 import type { TrainingEvaluation } from '../train/index.ts';
 import { writeResults } from './evaluation-results.ts';
@@ -29,10 +29,13 @@ export interface CaptionsDuringTraining {
  * const evaluation = captionEvaluation(stage1Captions(model, { tokenizer, encoder }), { every: 5000, gallery, pictures: 500, directory: 'run/evaluation' });
  */
 export function captionEvaluation(write: WriteCaptions, options: CaptionsDuringTraining): TrainingEvaluation {
-  const { every, gallery, pictures = Infinity, directory, best } = options;
-  if (pictures !== Infinity && !(Number.isSafeInteger(pictures) && pictures > 0)) {
-    throw new ArgumentError('pictures', 'a positive integer', String(pictures));
-  }
+  checkArgument('options', options, having('every', 'gallery'));
+  checkArgument('write', write, aFunction);
+  const { every, gallery, directory, best } = options;
+  checkArgument('every', every, aCount);
+  checkArgument('gallery', gallery, aFunction);
+  checkArgument('pictures', options.pictures, optional(aCount));
+  const { pictures = Infinity } = options;
   return {
     every,
     async run(step, signal) {

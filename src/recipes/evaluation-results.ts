@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { arrayOf, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { reasonOf, writeFileAtomically } from '../native/files.ts';
 import type { TrainingEvaluation } from '../train/index.ts';
@@ -22,6 +23,7 @@ export function writeResults(directory: string, name: string, step: number, resu
  * @throws ArgumentError for none, and where they do not come at the same steps
  */
 export function combinedEvaluation(evaluations: readonly TrainingEvaluation[]): TrainingEvaluation {
+  checkArgument('evaluations', evaluations, arrayOf(having('every', 'run')));
   const [first] = evaluations;
   if (first === undefined) throw new ArgumentError('evaluations', 'at least one', 'none');
   const other = evaluations.find(({ every }) => every !== first.every);

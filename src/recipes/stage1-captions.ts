@@ -1,5 +1,6 @@
 import type { Generated, GenerateOptions } from '../generate/index.ts';
 import type { Blip2ForPretraining } from '../models/index.ts';
+import { checkArgument, having } from '../native/arguments.ts';
 import { scope, type Tensor } from '../tensor/index.ts';
 import type { FrozenEncoder } from '../train/index.ts';
 import type { WriteCaptions } from './caption-evaluation.ts';
@@ -24,7 +25,10 @@ export interface Stage1CaptionOptions extends Omit<GenerateOptions, 'signal' | '
  * @param model in evaluation mode, as trainers put it for evaluations
  */
 export function stage1Captions(model: Blip2ForPretraining, options: Stage1CaptionOptions): WriteCaptions {
+  checkArgument('model', model, having('generate', 'queryTokens'));
+  checkArgument('options', options, having('tokenizer'));
   const { tokenizer, encoder = null, ...generation } = options;
+  checkArgument('tokenizer', tokenizer, having('batchDecode'));
   return async ({ pixelValues, imageFeatures, allCaptions }, signal) => {
     const batch = {
       captions: allCaptions.map(([first = '']) => first),

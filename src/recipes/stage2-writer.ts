@@ -1,5 +1,6 @@
 import type { Tokenizer } from '../data/index.ts';
 import { type Blip2ForGenerativePretraining, type LanguageModel, parseVisionConfig, VisionModel } from '../models/index.ts';
+import { checkArgument, having } from '../native/arguments.ts';
 import { building } from '../nn/index.ts';
 import { Blip2 as Facade } from '../pipeline/blip2.ts';
 import { LocalModel } from '../pipeline/calls.ts';
@@ -39,7 +40,12 @@ export interface Stage2Writer {
  * @throws ArgumentError where the tokenizer leaves no word of the language model for `<image>`
  */
 export function stage2Writer(recipe: Pick<Stage2Recipe, 'image' | 'text'>, parts: Stage2WriterParts): Stage2Writer {
+  checkArgument('recipe', recipe, having('image', 'text'));
+  checkArgument('parts', parts, having('model', 'languageModel', 'tokenizer', 'encoder'));
   const { model: trained, languageModel, tokenizer, encoder } = parts;
+  checkArgument('model', trained, having('config', 'queryTokens', 'forward'));
+  checkArgument('languageModel', languageModel, having('config', 'namedParameters'));
+  checkArgument('tokenizer', tokenizer, having('encode', 'withSpecialToken'));
   const { device } = trained.queryTokens;
   // Pictures come as queries, so that any tower will do, and none is in the model.
   const hiddenSize = trained.config.qformerConfig.encoderHiddenSize;

@@ -1,5 +1,5 @@
 import type { QuestionSet } from '../data/index.ts';
-import { ArgumentError } from '../native/errors.ts';
+import { aCount, checkArgument, having, optional } from '../native/arguments.ts';
 import { evaluateVqa, type VqaModel, type VqaTaskOptions } from '../tasks/index.ts';
 import type { TrainingEvaluation } from '../train/index.ts';
 import { writeResults } from './evaluation-results.ts';
@@ -25,9 +25,12 @@ export interface VqaDuringTraining extends Omit<VqaTaskOptions, 'output' | 'sign
  * @param model {@link Stage2Writer.model}
  */
 export function vqaEvaluation(model: VqaModel, options: VqaDuringTraining): TrainingEvaluation {
-  const { every, questions: set, count = Infinity, directory, best = false, ...asking } = options;
-  if (count !== Infinity && !(Number.isSafeInteger(count) && count > 0))
-    throw new ArgumentError('count', 'a positive integer', String(count));
+  checkArgument('options', options, having('every', 'questions'));
+  checkArgument('model', model, having('answer', 'encode'));
+  const { every, questions: set, count, directory, best = false, ...asking } = options;
+  checkArgument('every', every, aCount);
+  checkArgument('questions', set, having('format', 'questions'));
+  checkArgument('count', count, optional(aCount));
   const questions = { ...set, questions: set.questions.slice(0, count) };
   return {
     every,

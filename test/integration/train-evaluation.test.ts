@@ -257,7 +257,7 @@ test('several evaluations are one, where they come at the same steps', async () 
     'for pictures but received 0',
   );
   const none = { every: 1, questions: { format: 'vqa', questions: [] } as never, count: 1.5 };
-  expect(() => vqaEvaluation({} as never, none)).toThrow('for count but received 1.5');
+  expect(() => vqaEvaluation({ answer: 0, encode: 0 } as never, none)).toThrow('for count but received 1.5');
 });
 
 test.each([3, 12, 20, 64])('a first stage with %i positions writes no more than it has room for', async (positions) => {
