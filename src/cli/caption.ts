@@ -1,8 +1,6 @@
 import type { Command } from 'commander';
-import type { Device } from '../tensor/index.ts';
-import { print, UsageError, untilSignal } from './exit.ts';
-import { parseValue } from './flags.ts';
-import { addWritingFields, type WritingSettings, withBlip2, writingSettings } from './writing.ts';
+import { print, untilSignal } from './exit.ts';
+import { addWritingFields, isStage1, withBlip2, withStage1, writingSettings } from './writing.ts';
 
 /** `blip2 caption …` */
 export function addCaption(program: Command): void {
@@ -36,14 +34,11 @@ interface CaptionFlags extends Readonly<Record<string, unknown>> {
 
 async function caption(pictures: readonly string[], flags: CaptionFlags): Promise<void> {
   const { model, prompt, checkpoint, json = false, ...rest } = flags;
-  const { modelKind } = await import('../recipes/index.ts');
   const settings = writingSettings(rest);
-  const isRun = modelKind(model, ['stage1', 'Blip2ForConditionalGeneration']) === 'stage1';
-  if (isRun && prompt !== undefined)
-    throw new UsageError('--prompt is for models with a language model, and this is a run of stage 1');
-  if (!isRun && checkpoint !== undefined) throw new UsageError('--checkpoint is for runs, and this is a folder of Hugging Face');
+  const isRun = await isStage1(model, prompt, checkpoint);
   const captions = await untilSignal((signal) => {
-    if (isRun) return byStage1(model, pictures, checkpoint, settings, signal);
+    const { where, writing } = settings;
+    if (isRun) return withStage1(model, checkpoint, where, (stage1) => stage1.caption(pictures, { ...writing, signal }));
     const options = { ...settings.writing, signal, ...(prompt === undefined ? {} : { prompt }) };
     return withBlip2(model, settings.where, (blip2) => blip2.caption(pictures, options));
   });
@@ -51,25 +46,5 @@ async function caption(pictures: readonly string[], flags: CaptionFlags): Promis
     const image = pictures[i];
     if (json) print(JSON.stringify({ image, caption: text }));
     else print(pictures.length === 1 ? text : `${image}: ${text}`);
-  }
-}
-
-async function byStage1(
-  folder: string,
-  pictures: readonly string[],
-  checkpoint: string | undefined,
-  { where, writing }: WritingSettings,
-  signal: AbortSignal,
-): Promise<string[]> {
-  const { openStage1 } = await import('../recipes/index.ts');
-  const { setThreads } = await import('../tensor/index.ts');
-  const { device = 'cpu' as Device, threads } = where;
-  if (threads !== undefined) setThreads(threads);
-  const which = checkpoint === undefined ? 'last' : (parseValue(checkpoint) as string | number);
-  const stage1 = openStage1(folder, { device, checkpoint: which });
-  try {
-    return await stage1.caption(pictures, { ...writing, signal });
-  } finally {
-    stage1.dispose();
   }
 }

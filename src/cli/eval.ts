@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import type { RetrievalSettings } from '../recipes/index.ts';
-import type { RetrievalProgress } from '../tasks/index.ts';
+import type { CaptionModel, RetrievalProgress } from '../tasks/index.ts';
 import { note, print, UsageError, untilSignal } from './exit.ts';
 import { addFields, settingsOf } from './flags.ts';
 import { DATA_HELP } from './help.ts';
 import { Progress } from './progress.ts';
-import { addWritingFields, withBlip2, writingSettings } from './writing.ts';
+import { addWritingFields, isStage1, withBlip2, withStage1, writingSettings } from './writing.ts';
 
 const WORDS: Readonly<Record<string, string>> = {
   checkpoint: 'of a run: last, best or a step',
@@ -122,17 +122,18 @@ function addEvalCaption(parent: Command): void {
     .command('caption')
     .description('caption a data set, and score the captions: BLEU, ROUGE-L, CIDEr-D')
     .usage('--model <folder> --data <source...>')
-    .requiredOption('--model <folder>', "Hugging Face's Blip2ForConditionalGeneration")
+    .requiredOption('--model <folder>', "Hugging Face's Blip2ForConditionalGeneration, or a run of stage 1")
     .requiredOption('--data <source...>', 'pictures with captions, see below')
     .option('--images <folder>', 'where the pictures are that files name; beside the file unless told')
-    .option('--prompt <text>', 'what each caption goes on from ("a photo of")')
+    .option('--checkpoint <which>', 'of a run: last, best or a step')
+    .option('--prompt <text>', 'what each caption goes on from ("a photo of"); not with a run of stage 1')
     .option('--output <file>', "the captions, as COCO's evaluation reads them")
     .option('--json', 'the figures as JSON')
     .addHelpText(
       'after',
       `${DATA_HELP}
 ${TEST_SPLIT}
-Unless told, 5 beams and 8 to 30 tokens, as the authors evaluate on COCO.
+Unless told, 5 beams and 8 to 30 tokens, as the authors evaluate on COCO; with a run of stage 1, 3 beams and 10 to 30 tokens.
 
 Example:
   blip2 eval caption --model blip2-opt-2.7b --data dataset_coco.json --images coco --output results.json`,
@@ -148,17 +149,24 @@ interface EvalFlags extends Readonly<Record<string, unknown>> {
 }
 
 async function evalCaption(
-  flags: EvalFlags & { readonly data: readonly string[]; readonly prompt?: string; readonly output?: string },
+  flags: EvalFlags & {
+    readonly data: readonly string[];
+    readonly prompt?: string;
+    readonly output?: string;
+    readonly checkpoint?: string;
+  },
 ) {
-  const { model, data, images, prompt, output, json = false, ...rest } = flags;
+  const { model, data, images, prompt, output, checkpoint, json = false, ...rest } = flags;
+  const isRun = await isStage1(model, prompt, checkpoint);
   const { openDataset } = await import('../data/index.ts');
   const { evaluateCaptions } = await import('../tasks/index.ts');
   const { where, writing } = writingSettings(rest);
   const pictures = await openDataset(data, { grouped: true, splits: ['test'], ...(images === undefined ? {} : { images }) });
   const given = { ...writing, ...(prompt === undefined ? {} : { prompt }), ...(output === undefined ? {} : { output }) };
-  const { results, metrics } = await shown('pictures', (signal, onProgress) =>
-    withBlip2(model, where, (blip2) => evaluateCaptions(blip2, pictures, { ...given, signal, onProgress })),
-  );
+  const { results, metrics } = await shown('pictures', (signal, onProgress) => {
+    const measure = (writer: CaptionModel) => evaluateCaptions(writer, pictures, { ...given, signal, onProgress });
+    return isRun ? withStage1(model, checkpoint, where, measure) : withBlip2(model, where, measure);
+  });
   tell(json, { pictures: results.length, metrics }, `${results.length} pictures`, metrics ?? {});
 }
 

@@ -1,7 +1,10 @@
 // What the commands share that let a model write.
 import type { Command } from 'commander';
 import type { Blip2, ModelOptions } from '../pipeline/index.ts';
-import { addFields, settingsOf } from './flags.ts';
+import type { TrainedStage1 } from '../recipes/index.ts';
+import type { Device } from '../tensor/index.ts';
+import { UsageError } from './exit.ts';
+import { addFields, parseValue, settingsOf } from './flags.ts';
 
 const WORDS: Readonly<Record<string, string>> = {
   device: 'cpu, cuda, cuda:1, …',
@@ -48,5 +51,37 @@ export async function withBlip2<T>(folder: string, where: ModelOptions, body: (b
     return await body(blip2);
   } finally {
     await blip2.close();
+  }
+}
+
+/**
+ * Whether a folder that is to caption is a run of the first stage, rather than a model of Hugging Face's.
+ * @throws FileError for anything else; UsageError for flags of the other kind
+ */
+export async function isStage1(folder: string, prompt: string | undefined, checkpoint: string | undefined): Promise<boolean> {
+  const { modelKind } = await import('../recipes/index.ts');
+  const isRun = modelKind(folder, ['stage1', 'Blip2ForConditionalGeneration']) === 'stage1';
+  if (isRun && prompt !== undefined)
+    throw new UsageError('--prompt is for models with a language model, and this is a run of stage 1');
+  if (!isRun && checkpoint !== undefined) throw new UsageError('--checkpoint is for runs, and this is a folder of Hugging Face');
+  return isRun;
+}
+
+/** Opens a run of the first stage, which captions in its own way, and lets go of it in the end. */
+export async function withStage1<T>(
+  folder: string,
+  checkpoint: string | undefined,
+  { device = 'cpu' as Device, threads }: ModelOptions,
+  body: (stage1: TrainedStage1) => Promise<T>,
+): Promise<T> {
+  const { openStage1 } = await import('../recipes/index.ts');
+  const { setThreads } = await import('../tensor/index.ts');
+  if (threads !== undefined) setThreads(threads);
+  const which = checkpoint === undefined ? 'last' : (parseValue(checkpoint) as string | number);
+  const stage1 = openStage1(folder, { device, checkpoint: which });
+  try {
+    return await body(stage1);
+  } finally {
+    stage1.dispose();
   }
 }

@@ -38,7 +38,9 @@ export interface TrainedStage1 {
    * at a time.
    * @throws ImageError for a picture that cannot be decoded; ArgumentError for a wrong option; the signal's reason once that is aborted
    */
-  caption(images: readonly ImageSource[], options?: GenerateOptions & { batchSize?: number }): Promise<string[]>;
+  caption(images: readonly ImageSource[], options?: GenerateOptions & { batchSize?: number | undefined }): Promise<string[]>;
+  /** Nothing beside that: `evaluateCaptions` lets it write in its own way. */
+  readonly captionDefaults: Readonly<Record<string, never>>;
   /** Frees model and encoder. */
   dispose(): void;
 }
@@ -78,6 +80,7 @@ export function openStage1(folder: string, options: OpenRunOptions = {}): Traine
       }
       return captions;
     },
+    captionDefaults: {},
     dispose() {
       model.dispose();
       encoder.dispose();

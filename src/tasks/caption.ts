@@ -11,6 +11,8 @@ import { checkTaskOptions, type TaskOptions } from './options.ts';
 export interface CaptionModel {
   /** One caption a picture. */
   caption(images: readonly ImageInput[], options?: CaptionOptions): Promise<string[]>;
+  /** How it writes unless told, in place of what {@link evaluateCaptions} says. */
+  readonly captionDefaults?: CaptionOptions;
 }
 
 /** A picture to be captioned. */
@@ -47,7 +49,7 @@ const DEFAULTS = { prompt: 'a photo of', numBeams: 5, minNewTokens: 8, maxNewTok
 
 /**
  * Captions every picture once, in batches, and scores the captions where people's are there. By default as LAVIS does it for COCO: the prompt
- * "a photo of", five beams, 8 to 30 tokens (§4.2); `repetitionPenalty: 1.15, lengthPenalty: 0` is what its latest code has besides.
+ * "a photo of", five beams, 8 to 30 tokens (§4.2), unless the model has its own way; `repetitionPenalty: 1.15, lengthPenalty: 0` is what its latest code has besides.
  *
  * @param data pictures, or a data set; samples of one picture (`imageId`) are captioned once and scored against the captions of all of them
  * @example
@@ -71,7 +73,12 @@ export async function evaluateCaptions(
     const batch = pictures.slice(from, from + batchSize);
     const captions = await model.caption(
       batch.map(({ image }) => sourceOf(image)),
-      { ...DEFAULTS, ...rest, batchSize, ...(task.signal === undefined ? {} : { signal: task.signal }) },
+      {
+        ...(model.captionDefaults ?? DEFAULTS),
+        ...rest,
+        batchSize,
+        ...(task.signal === undefined ? {} : { signal: task.signal }),
+      },
     );
     results.push(...batch.map(({ imageId }, i) => ({ image_id: imageId, caption: captions[i] as string })));
     task.onProgress({ done: results.length, total: pictures.length });

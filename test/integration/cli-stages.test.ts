@@ -40,6 +40,23 @@ test('stage 1: trained, asked for captions, exported', async () => {
   const prompted = await blip2(['caption', picture, '--model', at('run1'), '--prompt', 'a photo of']);
   expect([prompted.code, prompted.err]).toEqual([2, expect.stringContaining('--prompt is for models with a language model')]);
 
+  const output = at('scored.json');
+  const data = ['--data', at('karpathy.json'), '--images', at('pictures'), '--output', output, '--json'];
+  const scored = await blip2(['eval', 'caption', '--model', at('run1'), ...data, '--threads', '1', '--checkpoint', '12']);
+  expect(ok(scored)).toEqual(OK);
+  const { pictures, metrics } = JSON.parse(scored.out) as { pictures: number; metrics: Record<string, number> };
+  expect([pictures, Object.keys(metrics)]).toEqual([3, ['bleu1', 'bleu2', 'bleu3', 'bleu4', 'rougeL', 'ciderD']]);
+  // Written as by the command for pictures: 3 beams, 10 to 30 tokens.
+  const [first] = JSON.parse(fs.readFileSync(output, 'utf8')) as { image_id: number; caption: string }[];
+  const { images } = JSON.parse(fs.readFileSync(at('karpathy.json'), 'utf8')) as {
+    images: { cocoid: number; filename: string }[];
+  };
+  const { filename = '' } = images.find(({ cocoid }) => cocoid === first?.image_id) ?? {};
+  const same = await blip2(['caption', at('pictures', filename), '--model', at('run1'), '--threads', '1']);
+  expect(same.out).toBe(`${first?.caption}\n`);
+  const wrong = await blip2(['eval', 'caption', '--model', at('run1'), ...data, '--prompt', 'a photo of']);
+  expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('--prompt is for models with a language model')]);
+
   const exported = await blip2(['export', at('run1'), '--to', at('itm')]);
   expect(ok(exported)).toEqual(OK);
   const model = Blip2ForPretraining.fromPretrained(at('itm'));
