@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { transformSync } from '@swc/core';
 
 const root = path.join(import.meta.dirname, '../..');
 
@@ -45,4 +46,10 @@ export function moduleOf(snippets: readonly Snippet[], library = 'blip2', given 
   const [before = '', ...rest] = bodies;
   const nested = rest.reduceRight((inner, body) => `{\n${body}${inner}}\n`, '');
   return `${[...others].join('')}import { ${[...names].join(', ')} } from '${library}';\n${before}\n${nested}`;
+}
+
+/** JavaScript of TypeScript: its types taken out, and what Node does not know yet in other words. */
+export function javascriptOf(code: string): string {
+  const parser = { syntax: 'typescript' } as const;
+  return transformSync(code, { jsc: { target: 'es2022', parser }, module: { type: 'es6' }, isModule: true }).code;
 }
