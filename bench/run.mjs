@@ -1,6 +1,7 @@
 // `npm run bench`: this library against PyTorch, transformers and Pillow, in turns on the same libtorch.
-//   npm run bench -- [--only add,qformer] [--threads 2] [--rounds 9] [--quick] [--cpu] [--batch 4]
-// Writes bench/RESULTS.md; with any of these options it prints alone, unless `--write` is one of them. On a machine that does other things too, `--cpu --threads 1` is of use: it
+//   npm run bench -- [--only add,qformer] [--threads 2] [--rounds 9] [--quick] [--cpu] [--batch 4] [--all]
+// Writes bench/RESULTS.md; with any of these options but `--all` it prints alone, unless `--write` is one of them. `--all` also runs the rows at
+// full size. On a machine that does other things too, `--cpu --threads 1` is of use: it
 // compares processor time instead of time, for rows whose processes stay. `--batch` changes the batch of rows that have one.
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -29,10 +30,14 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     cpu: { type: 'boolean', default: false },
     batch: { type: 'string' },
+    all: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   },
 });
-const chosen = choose(options.only.split(',').filter((word) => word !== ''));
+const chosen = choose(
+  options.only.split(',').filter((word) => word !== ''),
+  options.all,
+);
 if (typeof chosen === 'string') {
   console.error(chosen);
   process.exit(2);
@@ -82,6 +87,7 @@ const peers = {
     setUpLavis();
     prepareMaterials(materialsOf({ materials: 'lavis' }), 'peer/lavis_stage1.py', [], lavisVersions());
   },
+  fullSize: () => prepareMaterials(materialsOf({ materials: 'full-size' }), 'peer/full_size_model.py', [], versions),
   stage2: () => prepareMaterials(materialsOf({ materials: 'stage2' }), 'peer/stage2_model.py', [], versions),
 };
 const found = new Map();
@@ -146,14 +152,14 @@ async function micro(row) {
 
 /** Rows of processes that start, say one thing, and end. */
 async function start(row) {
-  const { script, rounds, value, agree } = row;
+  const { script, rounds, value, theirs: against = value, agree } = row;
   const args = settingsOf(row);
   const commands = [ours(`ours/${script}.mjs`, args), theirs(`peer/${script}.py`, args)].map(child);
   const count = Number(options.rounds ?? (options.quick ? 1 : rounds));
   const sides = await once(`${script} ${args}`, () => startsInTurns(commands, count, progress(row.title), row.warm));
   const difference = agree(sides[0][0], sides[1][0]);
   if (difference !== '') throw new Error(`the two sides do not compute the same: ${difference}`);
-  return summary(...sides.map((side) => side.map(value)));
+  return summary(sides[0].map(value), sides[1].map(against));
 }
 
 function hardware() {
@@ -222,6 +228,7 @@ for (const row of chosen) {
   // After every row: a run that is ended leaves what it has.
   if (isWritten) writeResults(path.join(here, 'RESULTS.md'), { facts, lines, command: commandLine });
 }
+for (const row of chosen) if (row.named) rmSync(materialsOf(row), { recursive: true, force: true });
 console.log(`\n${table(lines)}`);
 if (missed.length > 0) console.log(`\nmissed: ${missed.join('; ')}`);
 if (isWritten) console.log('\nwritten: bench/RESULTS.md');

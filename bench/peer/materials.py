@@ -119,7 +119,7 @@ def main(models_file: str, target: str) -> None:
     torch.manual_seed(0)
     config = Blip2QFormerConfig(**settings["qformer"])
     Blip2QFormerModel(config).eval().save_pretrained(folder / "qformer")
-    features = torch.randn(32, TOKENS, config.encoder_hidden_size)
+    features = torch.randn(64, TOKENS, config.encoder_hidden_size)
     queries = 0.02 * torch.randn(1, QUERIES, config.hidden_size)
     save_file({"features": features, "query_tokens": queries}, folder / "qformer" / "inputs.safetensors")
     picture(folder / "640x480.jpg", 640, 480)

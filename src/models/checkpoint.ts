@@ -25,6 +25,12 @@ export interface LoadOptions {
   dtype?: Dtype | 'auto';
   /** `'cpu'` unless told. */
   device?: Device;
+  /**
+   * Lays weights that are stored in the wanted dtype over the file's pages, on the CPU, instead of copying them: loading takes no time, a page
+   * is read when it is first used, and processes share them. The file must not be written to as long as the model is there; replacing it
+   * is harmless. False unless told.
+   */
+  mapped?: boolean;
 }
 
 /** How a model's checkpoints differ from its state dict. */
@@ -78,7 +84,13 @@ export function resolveDtype(dtype: Dtype | 'auto' | undefined, config: JsonObje
  * than a chunk of the file is in memory beside them.
  * @throws StateDictError listing what is missing, unexpected or of another shape; FileError for a file that is none
  */
-export function loadWeights(model: Module, source: string, rules: CheckpointRules, dtype: Dtype, device: Device = 'cpu'): void {
+export function loadWeights(
+  model: Module,
+  source: string,
+  rules: CheckpointRules,
+  dtype: Dtype,
+  { device = 'cpu', mapped = false }: Pick<LoadOptions, 'device' | 'mapped'> = {},
+): void {
   const own = model.stateDict();
   const file = openWeights(source);
   try {
@@ -105,6 +117,10 @@ export function loadWeights(model: Module, source: string, rules: CheckpointRule
     for (const [name, target] of places) {
       const parameter = own.get(target) as Parameter;
       const wanted = dtype === 'float16' && rules.float32.test(target) ? 'float32' : dtype;
+      if (mapped && device === 'cpu' && file.info(name).dtype === wanted) {
+        scope(() => parameter.setData(file.get(name)));
+        continue;
+      }
       scope(() =>
         parameter.setData(empty(parameter.shape, { dtype: isFloatingPoint(parameter.dtype) ? wanted : parameter.dtype, device })),
       );
@@ -135,7 +151,7 @@ export function loadPretrained<C, M extends Module>(directory: string, options: 
   const [parsed, dtype] = readConfig(directory, (json) => [how.parse(json), resolveDtype(options.dtype, json)] as const);
   const config = how.complete?.(parsed, directory) ?? parsed;
   const model = building({ device: 'meta', dtype: 'float32' }, () => how.build(config));
-  loadWeights(model, directory, how.rules(config, model), dtype, options.device);
+  loadWeights(model, directory, how.rules(config, model), dtype, options);
   return model.eval();
 }
 

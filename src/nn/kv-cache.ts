@@ -28,10 +28,8 @@ export interface KeyValueCacheOptions {
 
 /** One step's views of the cache: where each layer writes its new keys and values, and what it then attends to. */
 export interface CacheStep {
-  /** Of each layer, `[B, H, W, D]`: to be written. */
-  readonly newKeys: readonly Tensor[];
-  /** Of each layer, `[B, H, W, D]`: to be written. */
-  readonly newValues: readonly Tensor[];
+  /** Of each layer, `[2, B, H, W, D]`: where its new keys and behind them its new values are to be written. */
+  readonly written: readonly Tensor[];
   /** Of each layer, `[B, H, length, D]`: all so far, those to be written included. */
   readonly keys: readonly Tensor[];
   /** Of each layer, `[B, H, length, D]`. */
@@ -41,7 +39,7 @@ export interface CacheStep {
 }
 
 /**
- * Keys and values of a prompt and of W continuations of it, for every layer, in one block `[layers, B, H, P + W·steps, D]`.
+ * Keys and values of a prompt and of W continuations of it, for every layer, in one block `[layers, 2, B, H, P + W·steps, D]`.
  *
  * The continuations share the prompt's part. Each step appends W columns, and nothing written is ever moved: when beams change places,
  * only a mask changes, which says which columns are each beam's ancestors. A step's queries are the W tokens of a prompt side by side,
@@ -51,8 +49,9 @@ export class KeyValueCache {
   /** Columns in use. */
   length = 0;
   readonly #options: KeyValueCacheOptions;
-  readonly #keys: Tensor;
-  readonly #values: Tensor;
+  /** `[layers, 2, B, H, P + W·steps, D]`, and with the first two dimensions in one. */
+  readonly #pairs: Tensor;
+  readonly #block: Tensor;
   readonly #mask: Tensor | null;
 
   constructor(options: KeyValueCacheOptions) {
@@ -60,9 +59,8 @@ export class KeyValueCache {
     const { layers, batch, heads, headDim, prompt, width, steps, dtype, device, promptMask } = options;
     this.#options = options;
     const capacity = prompt + width * steps;
-    const shape = [layers, batch, heads, capacity, headDim];
-    this.#keys = keep(empty(shape, { dtype, device }));
-    this.#values = keep(empty(shape, { dtype, device }));
+    this.#pairs = keep(empty([layers, 2, batch, heads, capacity, headDim], { dtype, device }));
+    this.#block = keep(this.#pairs.flatten(0, 1));
     if (width === 1 && promptMask === null) {
       this.#mask = null;
     } else {
@@ -77,13 +75,10 @@ export class KeyValueCache {
     }
   }
 
-  /** Where each layer writes the prompt's keys and values, `[B, H, P, D]`. */
-  beginPrompt(): Pick<CacheStep, 'newKeys' | 'newValues'> {
+  /** Where each layer writes the prompt's keys and values, `[2, B, H, P, D]`. */
+  beginPrompt(): Pick<CacheStep, 'written'> {
     this.length = this.#options.prompt;
-    return {
-      newKeys: this.#keys.narrow(3, 0, this.length).unbind(0),
-      newValues: this.#values.narrow(3, 0, this.length).unbind(0),
-    };
+    return { written: this.#written(0, this.length) };
   }
 
   /**
@@ -99,13 +94,17 @@ export class KeyValueCache {
       const written = this.#mask.narrow(3, prompt, start - prompt);
       written.copy_(written.gather(2, parents.view(batch, 1, width, 1).expand(-1, -1, -1, start - prompt)));
     }
+    const all = this.#block.narrow(3, 0, this.length).unbind(0);
     return {
-      newKeys: this.#keys.narrow(3, start, width).unbind(0),
-      newValues: this.#values.narrow(3, start, width).unbind(0),
-      keys: this.#keys.narrow(3, 0, this.length).unbind(0),
-      values: this.#values.narrow(3, 0, this.length).unbind(0),
+      written: this.#written(start, width),
+      keys: all.filter((_, i) => i % 2 === 0),
+      values: all.filter((_, i) => i % 2 === 1),
       mask: this.#mask === null ? null : this.#mask.narrow(3, 0, this.length),
     };
+  }
+
+  #written(start: number, count: number): Tensor[] {
+    return this.#pairs.narrow(4, start, count).unbind(0);
   }
 
   /** Forgets all but the prompt. Only where every continuation went on from itself. */
@@ -115,8 +114,8 @@ export class KeyValueCache {
 
   /** Frees the cache. Views that a step was given become useless. */
   dispose(): void {
-    this.#keys.dispose();
-    this.#values.dispose();
+    this.#pairs.dispose();
+    this.#block.dispose();
     this.#mask?.dispose();
   }
 }

@@ -10,6 +10,8 @@ export interface ModelOptions {
   device?: Device;
   /** float32 unless told; `'auto'` is the one that config.json names. `'bfloat16'` is the fast one on CPUs with AMX and on CUDA. */
   dtype?: Dtype | 'auto';
+  /** Lays weights that are stored in that dtype over the file's pages, as in `LoadOptions`; false unless told. */
+  mapped?: boolean;
   /** Threads of the model's operators; libtorch's own choice unless told. */
   threads?: number;
 }
@@ -17,14 +19,15 @@ export interface ModelOptions {
 export function settingsOf(kind: WorkerSettings['kind'], directory: string, options: ModelOptions): WorkerSettings {
   if (typeof directory !== 'string') throw new ArgumentError('directory', "a folder's path", typeof directory);
   checkOptions(options);
-  const { device, dtype, threads } = options;
+  const { device, dtype, mapped, threads } = options;
   if (device !== undefined && typeof device !== 'string')
     throw new ArgumentError('device', 'a string such as cuda:0', shown(device));
   checkLoadDtype(dtype);
+  if (mapped !== undefined && typeof mapped !== 'boolean') throw new ArgumentError('mapped', 'true or false', shown(mapped));
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
     throw new ArgumentError('threads', 'an integer of at least 1', shown(threads));
   }
-  return { kind, directory, device, dtype, threads };
+  return { kind, directory, device, dtype, mapped, threads };
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { LoadOptions } from '../models/index.ts';
 import type { Device, Dtype } from '../tensor/index.ts';
 import type { PackedError } from './errors.ts';
 
@@ -7,6 +8,7 @@ export interface WorkerSettings {
   directory: string;
   device: Device | undefined;
   dtype: Dtype | 'auto' | undefined;
+  mapped?: boolean | undefined;
   threads: number | undefined;
 }
 
@@ -34,6 +36,10 @@ export type Reply =
   | { type: 'error'; id: number; error: PackedError };
 
 /** Where and in which dtype the worker's model is loaded. */
-export function loadOptions({ device, dtype }: WorkerSettings): { device?: Device; dtype?: Dtype | 'auto' } {
-  return { ...(device === undefined ? {} : { device }), ...(dtype === undefined ? {} : { dtype }) };
+export function loadOptions({ device, dtype, mapped }: WorkerSettings): LoadOptions {
+  return {
+    ...(device === undefined ? {} : { device }),
+    ...(dtype === undefined ? {} : { dtype }),
+    ...(mapped === undefined ? {} : { mapped }),
+  };
 }

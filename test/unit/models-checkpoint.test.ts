@@ -8,6 +8,7 @@ import {
   type Dtype,
   FileError,
   loadSafetensors,
+  noGrad,
   type OptForCausalLM,
   openSafetensors,
   type SavePretrainedOptions,
@@ -202,6 +203,32 @@ describe('what does not fit is named, with the file', () => {
     const at = changed(() => {});
     fs.truncateSync(path.join(at, 'model.safetensors'), 100_000);
     expect(failure(() => Blip2ForConditionalGeneration.fromPretrained(at))).toBeInstanceOf(FileError);
+  });
+});
+
+describe('weights over the file’s pages', () => {
+  test('are those that are copied, change without the file, and outlive it', () => {
+    const at = path.join(folder, 'model');
+    const copied = Blip2ForConditionalGeneration.fromPretrained(opt);
+    copied.savePretrained(at);
+    const file = path.join(at, 'model.safetensors');
+    const before = fs.readFileSync(file);
+    const model = Blip2ForConditionalGeneration.fromPretrained(at, { mapped: true });
+    scope(() => noGrad(() => model.queryTokens.add_(1)));
+    expect(fs.readFileSync(file).equals(before)).toBe(true);
+    copied.savePretrained(at); // replaces the file under the weights
+    fs.rmSync(at, { recursive: true });
+    for (const [name, weight] of copied.stateDict()) {
+      const expected = name === 'query_tokens' ? scope(() => weight.detach().add(1).toArray()) : weight.toArray();
+      expect(model.stateDict().get(name)?.toArray()).toEqual(expected);
+    }
+    expect(model.queryTokens.requiresGrad).toBe(true);
+  });
+
+  test('are copied where the file has another dtype', () => {
+    const model = Blip2ForConditionalGeneration.fromPretrained(opt, { dtype: 'bfloat16', mapped: true });
+    const all = Blip2ForConditionalGeneration.fromPretrained(opt, { dtype: 'bfloat16' });
+    for (const [name, weight] of all.stateDict()) expect(model.stateDict().get(name)?.equal(weight)).toBe(true);
   });
 });
 

@@ -40,9 +40,12 @@ function normalized(x: Tensor, norm: LayerNorm | undefined): Tensor {
 }
 
 function folded(linears: readonly Linear[], norm: LayerNorm | undefined): { weight: Tensor; bias: Tensor } {
-  const weight = cat(linears.map((part) => part.weight));
-  const bias = cat(linears.map((part) => part.bias as Tensor));
   const { weight: gamma, bias: beta } = norm ?? {};
-  if (gamma == null || beta == null) return { weight, bias };
-  return { weight: weight.mul(gamma), bias: bias.add(weight.matmul(beta)) };
+  const bias = cat(linears.map((part) => part.bias as Tensor));
+  if (gamma == null || beta == null) return { weight: cat(linears.map(({ weight }) => weight)), bias };
+  // One by one: the gradients then need the weights as they are, and not all of them once more.
+  return {
+    weight: cat(linears.map(({ weight }) => weight.mul(gamma))),
+    bias: bias.add(cat(linears.map(({ weight }) => weight.matmul(beta)))),
+  };
 }

@@ -1,8 +1,12 @@
 import type { Rewindable } from '../../generate/decodable.ts';
 import { KeyValueCache } from '../../nn/index.ts';
 import { keep, ones, type Tensor } from '../../tensor/index.ts';
+import type { Projection } from './attention.ts';
 import type { OptForCausalLM } from './model.ts';
 import { causalMask, positionsOf } from './positions.ts';
+
+/** Width up to which starting an operator takes longer than a row's product, so that one for all three projections is worth its copy. */
+const SMALL = 256;
 
 /** Decodes with OPT from an embedded prompt; the continuations of a prompt share its cached keys and values. */
 export class OptDecoding implements Rewindable {
@@ -15,6 +19,8 @@ export class OptDecoding implements Rewindable {
   /** Position of the next token, `[B, 1]`. */
   #next: Tensor | null = null;
   #steps = 0;
+  /** Of each layer of a small model. */
+  #projections: readonly Projection[] = [];
 
   /**
    * @param prompt `[B, P, E]`
@@ -45,7 +51,7 @@ export class OptDecoding implements Rewindable {
       device: prompt.device,
       promptMask: mask,
     });
-    const { newKeys, newValues } = this.#cache.beginPrompt();
+    const { written } = this.#cache.beginPrompt();
     const counted = positionsOf(mask ?? ones([this.batch, length], { dtype: 'int64', device: prompt.device }));
     // Padding's position does not matter; a table has no row before the first.
     const positions = counted.clamp(0);
@@ -56,24 +62,26 @@ export class OptDecoding implements Rewindable {
       context: (i) => ({
         mask: attended,
         causal: attended === null,
-        write: { keys: newKeys[i] as Tensor, values: newValues[i] as Tensor },
+        write: written[i] as Tensor,
         read: null,
       }),
     });
+    if (config.hiddenSize <= SMALL) this.#projections = model.decoder.layers.map(({ selfAttn }) => kept(selfAttn.together()));
     return this.#model.project(hidden.select(1, length - 1));
   }
 
   step(tokens: Tensor, parents: Tensor | null): Tensor {
     const cache = this.#cache as KeyValueCache;
     const next = this.#next as Tensor;
-    const { newKeys, newValues, keys, values, mask } = cache.beginStep(parents);
+    const { written, keys, values, mask } = cache.beginStep(parents);
     const hidden = this.#model.model.decoder.forward(this.#model.embed(tokens), {
       positions: next,
       context: (i) => ({
         mask,
         causal: false,
-        write: { keys: newKeys[i] as Tensor, values: newValues[i] as Tensor },
+        write: written[i] as Tensor,
         read: { keys: keys[i] as Tensor, values: values[i] as Tensor },
+        projection: this.#projections[i] ?? null,
       }),
     });
     next.add_(1);
@@ -92,5 +100,15 @@ export class OptDecoding implements Rewindable {
     this.#promptMask?.dispose();
     this.#cache?.dispose();
     this.#next?.dispose();
+    for (const { weight, bias } of this.#projections) {
+      weight.dispose();
+      bias?.dispose();
+    }
   }
+}
+
+function kept({ weight, bias }: Projection): Projection {
+  keep(weight);
+  if (bias !== null) keep(bias);
+  return { weight, bias };
 }

@@ -76,10 +76,10 @@ export class QFormerDecoding implements Decodable {
       device,
       promptMask: null,
     });
-    const { newKeys, newValues } = this.#cache.beginPrompt();
+    const { written } = this.#cache.beginPrompt();
     const part = (from: number, count: number): KeyValueSlot[] =>
-      newKeys.map((keys, i) => {
-        const values = newValues[i] as Tensor;
+      written.map((pair) => {
+        const [keys, values] = pair.unbind(0) as [Tensor, Tensor];
         return {
           write: { key: keys.narrow(2, from, count), value: values.narrow(2, from, count) },
           read: { key: keys.narrow(2, 0, from + count), value: values.narrow(2, 0, from + count) },
@@ -102,14 +102,14 @@ export class QFormerDecoding implements Decodable {
     const { embeddings, qformer, cls } = this.#model;
     if (this.#cache === null) throw new ArgumentError('the call', 'step() after prefill()', 'step() before it');
     checkTensors({ tokens });
-    const { newKeys, newValues, keys, values, mask } = this.#cache.beginStep(parents);
+    const { written, keys, values, mask } = this.#cache.beginStep(parents);
     const [batch, width] = tokens.shape as readonly [number, number];
     // All continuations of a picture stand at the same position.
     const words = embeddings.forward(tokens.reshape(batch * width, 1), this.#next++).view(batch, width, -1);
-    const slots = newKeys.map((key, i) => ({
-      write: { key, value: newValues[i] as Tensor },
-      read: { key: keys[i] as Tensor, value: values[i] as Tensor },
-    }));
+    const slots = written.map((pair, i) => {
+      const [key, value] = pair.unbind(0) as [Tensor, Tensor];
+      return { write: { key, value }, read: { key: keys[i] as Tensor, value: values[i] as Tensor } };
+    });
     const text = qformer.encode({ textEmbeds: words, attentionMask: mask, slots }).text as Tensor;
     return cls.forward(text, embeddings.wordEmbeddings.weight);
   }

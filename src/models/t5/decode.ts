@@ -53,12 +53,12 @@ export class T5Decoding implements Rewindable {
       device,
       promptMask: null,
     });
-    const { newKeys, newValues } = this.#cache.beginPrompt();
+    const { written } = this.#cache.beginPrompt();
     const start = full([this.batch, 1], config.decoderStartTokenId, { dtype: 'int64', device });
     // The start token sees itself alone: one key, to which a summand is nothing.
     const hidden = this.#run(start, (i) => ({
       bias: null,
-      write: { keys: newKeys[i] as Tensor, values: newValues[i] as Tensor },
+      write: written[i] as Tensor,
       read: null,
     }));
     return this.#model.project(hidden.select(1, 0));
@@ -79,7 +79,7 @@ export class T5Decoding implements Rewindable {
 
   step(tokens: Tensor, parents: Tensor | null): Tensor {
     const cache = this.#cache as KeyValueCache;
-    const { newKeys, newValues, keys, values, mask } = cache.beginStep(parents);
+    const { written, keys, values, mask } = cache.beginStep(parents);
     this.#steps++;
     // The start token has one column, every later position W: the table's last (steps + 1)·W, less all but one of the start token's.
     const table = this.#positions as Tensor;
@@ -88,7 +88,7 @@ export class T5Decoding implements Rewindable {
     const bias = mask === null ? past : past.add(mask);
     const hidden = this.#run(tokens, (i) => ({
       bias,
-      write: { keys: newKeys[i] as Tensor, values: newValues[i] as Tensor },
+      write: written[i] as Tensor,
       read: { keys: keys[i] as Tensor, values: values[i] as Tensor },
     }));
     return this.#model.project(hidden);

@@ -15,8 +15,8 @@ import { type Bucketing, bucketing, causalMask, paddingMask, pastBias, positionB
 export interface SelfContext {
   /** Added to the scores; null: nothing. */
   bias: Tensor | null;
-  /** Where the new keys and values are written; null: nowhere. */
-  write: KeyValues | null;
+  /** Where the new keys and behind them the new values are written, `[2, B, H, L, K]`; null: nowhere. */
+  write: Tensor | null;
   /** What is attended to, once they are written; null: the new ones alone. */
   read: KeyValues | null;
 }
@@ -43,8 +43,8 @@ export class T5LayerSelfAttention extends Module {
   forward(x: Tensor, { bias, write, read }: SelfContext): Tensor {
     const normed = this.layerNorm.forward(x);
     const own = this.SelfAttention.keyValues(normed);
-    write?.keys.copy_(own.keys);
-    write?.values.copy_(own.values);
+    write?.select(0, 0).copy_(own.keys);
+    write?.select(0, 1).copy_(own.values);
     return x.add(this.dropout.forward(this.SelfAttention.attend(normed, read ?? own, bias)));
   }
 }

@@ -1,14 +1,14 @@
 import { ArgumentError } from '../../native/errors.ts';
-import { handleOrNull, run } from '../base.ts';
+import { handleOrNull, run, wrap } from '../base.ts';
 import { checkObject, kindOf } from '../check.ts';
-import { operator } from '../dispatch.ts';
+import { callMany, operator } from '../dispatch.ts';
 import type { Tensor } from '../tensor.ts';
 
 const CONV2D = operator('conv2d');
 const LAYER_NORM = operator('layer_norm');
 const RMS_NORM = operator('rms_norm');
 const EMBEDDING = operator('embedding');
-const DROPOUT = operator('dropout');
+const DROPOUT = operator('native_dropout');
 const SDPA = operator('scaled_dot_product_attention');
 const CROSS_ENTROPY = operator('cross_entropy_loss');
 const MSE_LOSS = operator('mse_loss');
@@ -49,7 +49,10 @@ export function embedding(weight: Tensor, ids: Tensor): Tensor {
 
 /** Zeroes elements with probability p and scales the others by 1/(1 − p). */
 export function dropout(x: Tensor, p: number): Tensor {
-  return run(DROPOUT, x?.handle, p, true);
+  // On the CPU PyTorch's `dropout` keeps factors for the backward pass, this one booleans: a quarter of the memory, the same numbers.
+  const [dropped, mask] = callMany<[number, number]>(DROPOUT, x?.handle, p, true);
+  wrap(mask).dispose();
+  return wrap(dropped);
 }
 
 /** PyTorch's scaled dot-product attention; q, k, v `[B, H, L, D]`. Callers go through nn/attention, which knows when it is fastest. */
