@@ -1,4 +1,3 @@
-import { existsSync, readFileSync } from 'node:fs';
 import {
   attention,
   Dropout,
@@ -21,29 +20,21 @@ const before = threads();
 beforeAll(() => setThreads(1));
 afterAll(() => setThreads(before));
 
-// libtorch draws with Intel's library on Intel processors and with its own generator elsewhere, so there is a golden for each kind
-// of processor that scripts/oracle/nn_dropout.py has run on.
-const cpuinfo = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
-const kind = process.arch === 'x64' && cpuinfo.includes('GenuineIntel') ? 'intel' : 'other';
-const file = `test/fixtures/nn/dropout-${kind}.safetensors`;
-
-if (existsSync(file)) {
-  const golden = loadSafetensors(file);
-  test.each([
-    { seed: '0', p: 0.1 },
-    { seed: '12345678901', p: 0.5 },
-  ])('dropout draws what torch draws after seed $seed', ({ seed, p }) => {
-    const x = (golden.get(`${seed}.x`) as Tensor).clone().requiresGrad_();
-    const layer = new Dropout(p);
-    manualSeed(BigInt(seed));
-    const first = layer.forward(x);
-    const second = layer.forward(x);
-    expectEqual(first, golden.get(`${seed}.first`) as Tensor);
-    expectEqual(second, golden.get(`${seed}.second`) as Tensor);
-    const [gradient] = grad([first], [x], { gradOutputs: [onesLike(first)] });
-    expectEqual(gradient as Tensor, golden.get(`${seed}.grad`) as Tensor);
-  });
-}
+const golden = loadSafetensors('test/fixtures/nn/dropout.safetensors');
+test.each([
+  { seed: '0', p: 0.1 },
+  { seed: '12345678901', p: 0.5 },
+])('dropout draws what torch draws after seed $seed', ({ seed, p }) => {
+  const x = (golden.get(`${seed}.x`) as Tensor).clone().requiresGrad_();
+  const layer = new Dropout(p);
+  manualSeed(BigInt(seed));
+  const first = layer.forward(x);
+  const second = layer.forward(x);
+  expectEqual(first, golden.get(`${seed}.first`) as Tensor);
+  expectEqual(second, golden.get(`${seed}.second`) as Tensor);
+  const [gradient] = grad([first], [x], { gradOutputs: [onesLike(first)] });
+  expectEqual(gradient as Tensor, golden.get(`${seed}.grad`) as Tensor);
+});
 
 /** Checks that what is there is 0 or `kept`, and that 0 comes with probability p, to five standard deviations. */
 function expectDropped(out: Tensor, p: number, kept: number): void {
