@@ -2,8 +2,6 @@ import { heldOutKinds, type Kind } from '../emoji/dataset.ts';
 import type { Curve, Report, Section } from '../report/section.ts';
 import { type AblationRun, type Variant, variantsOf } from './ablation-variants.ts';
 import type { Ablation, DemoOptions } from './options.ts';
-import type { Told } from './questions.ts';
-import { rankingsOf, recallAt1, type Search } from './retrieval.ts';
 
 const WORDS: Readonly<Record<Ablation, { title: string; note: string }>> = {
   'no-stage-1': {
@@ -35,26 +33,22 @@ export function ablationReport(runs: readonly AblationRun[], options: DemoOption
 }
 
 const measures = [
-  ['exact captions', ({ figures }: Told) => figures.exact],
-  ['right answers', ({ seeing }: Told) => seeing.all],
+  ['exact captions', 'exactCaptions'],
+  ['right answers', 'rightAnswers'],
 ] as const;
 
 function saidTable(variants: readonly Variant[], runs: readonly AblationRun[]): Section {
   const rows = perKind(variants, (variant, at) => {
     const last = runsOf(runs, variant).flatMap(({ looks }) => looks.at(-1)?.told[at] ?? []);
-    return measures.map(([, measure]) => spread(last.map(measure)));
+    return measures.map(([, measure]) => spread(last.map((told) => told[measure])));
   });
   return { ...MEANS, title: 'After the second stage, in percent', head: ['', ...measures.map(([name]) => name)], rows };
 }
 
 function foundTable(variants: readonly Variant[], runs: readonly AblationRun[]): Section {
   const rows = perKind(variants, (variant, at) => {
-    const searches = runsOf(runs, variant).flatMap(({ searches }) => (searches[at] as Search) ?? []);
-    return [0, 1].flatMap((by) =>
-      (['imageToText', 'textToImage'] as const).map((way) =>
-        spread(searches.flatMap((one) => rankingsOf(one)[by]?.[1][way] ?? []).map(recallAt1)),
-      ),
-    );
+    const recalls = runsOf(runs, variant).flatMap(({ recalls }) => [recalls[at] ?? []]);
+    return [0, 1, 2, 3].map((column) => spread(recalls.map((row) => row[column] ?? Number.NaN)));
   });
   const head = ['', 'picture to text', 'text to picture', 're-ranked: picture to text', 'text to picture'];
   return { ...MEANS, title: 'R@1 of the first stage, in percent', head, rows };
@@ -80,7 +74,7 @@ function saidCurves(variants: readonly Variant[], runs: readonly AblationRun[]):
         curves: variants.map(({ name: variant }, i): Curve => {
           const all = runsOf(runs, variants[i] as Variant).map(({ looks }) => looks);
           const points = (all[0] ?? []).map(({ step }, j) => {
-            return [step, mean(all.map((looks) => measure(looks[j]?.told[at] as Told)))] as const;
+            return [step, mean(all.map((looks) => looks[j]?.told[at]?.[measure] ?? Number.NaN))] as const;
           });
           return { name: variant, points };
         }),
@@ -91,7 +85,7 @@ function saidCurves(variants: readonly Variant[], runs: readonly AblationRun[]):
 
 /** The losses that both first stages have: means over the seeds, on training pairs. */
 function lossCurves(variants: readonly Variant[], runs: readonly AblationRun[]): Section[] {
-  return ['itc', 'itm'].map((loss) => ({
+  return (['itc', 'itm'] as const).map((loss) => ({
     kind: 'curves',
     title: `${loss.toUpperCase()} loss of the first stage`,
     xName: 'step',
@@ -99,7 +93,7 @@ function lossCurves(variants: readonly Variant[], runs: readonly AblationRun[]):
     curves: variants.map((variant): Curve => {
       const all = runsOf(runs, variant).map(({ curve }) => curve);
       const points = (all[0] ?? []).map(({ step }, i) => {
-        return [step, mean(all.map((curve) => curve[i]?.losses[loss] ?? Number.NaN))] as const;
+        return [step, mean(all.map((curve) => curve[i]?.[loss] ?? Number.NaN))] as const;
       });
       return { name: variant.name, points };
     }),
@@ -107,7 +101,7 @@ function lossCurves(variants: readonly Variant[], runs: readonly AblationRun[]):
 }
 
 function runsOf(runs: readonly AblationRun[], variant: Variant): readonly AblationRun[] {
-  return runs.filter((run) => run.variant === variant);
+  return runs.filter((run) => run.variant === variant.name);
 }
 
 function mean(values: readonly number[]): number {

@@ -1,7 +1,4 @@
 import type { Ablation } from './options.ts';
-import type { Told } from './questions.ts';
-import type { Search } from './retrieval.ts';
-import type { TrainedStage1 } from './stage1.ts';
 
 /** A way to train: with a first stage, with one that lacks ITG, or with none. */
 export interface Variant {
@@ -9,19 +6,19 @@ export interface Variant {
   readonly stage1: 'whole' | 'without ITG' | null;
 }
 
-/** What the model said after so many steps of the second stage, of each held-out kind. */
+/** What the model said after so many steps of the second stage, of each held-out kind, in percent. */
 export interface Look {
   readonly step: number;
-  readonly told: readonly Told[];
+  readonly told: readonly { readonly exactCaptions: number; readonly rightAnswers: number }[];
 }
 
-/** One training of both stages. */
+/** One training of both stages, in numbers. */
 export interface AblationRun {
-  readonly variant: Variant;
-  /** Of the first stage; empty where there was none. */
-  readonly curve: TrainedStage1['curve'];
-  /** What the first stage's model finds, of each held-out kind. */
-  readonly searches: readonly Search[];
+  readonly variant: string;
+  /** Losses of the first stage, step by step; empty where there was none. */
+  readonly curve: readonly { readonly step: number; readonly itc: number; readonly itm: number }[];
+  /** R@1 of the first stage's model for each held-out kind, in percent: by contrast, both ways, and re-ranked, both ways. */
+  readonly recalls: readonly (readonly number[])[];
   readonly looks: readonly Look[];
 }
 

@@ -9,6 +9,7 @@ import { EmojiScenes } from '../emoji/dataset.ts';
 import { VISION_WEIGHTS } from '../encoders/vision/weights.ts';
 import { CAPTION_PROMPT } from '../language/texts.ts';
 import { ablate } from './ablation.ts';
+import { keptAblations } from './ablation-kept.ts';
 import { readOptions } from './options.ts';
 import type { Language } from './questions.ts';
 import { writeReport } from './report.ts';
@@ -62,7 +63,7 @@ async function trainAndReport(): Promise<void> {
     title: 'BLIP-2 in small: both stages, from captioned scenes, in minutes',
     summary: `${data.concepts.length} concepts drawn by ${data.sets.length} hands; ${seconds} s in all on ${threads()} threads. Shown are scenes that were kept from all training.`,
   };
-  const page = { ...head, sections: [...first.page, ...second.page] };
+  const page = { ...head, sections: [...first.page, ...second.page, ...keptAblations(options.out)] };
   await writeReport(options.out, 'report', page, { ...head, sections: [...first.sheet, ...second.sheet] });
 }
 

@@ -68,6 +68,7 @@ export async function trainStage1(
     tokenizer,
     data: captionedScenes(data, stage1BatchSize(recipe)),
     directory,
+    signals: false, // the demo always starts anew: Ctrl-C just ends it
     logs: [
       new JsonLinesLog(path.join(directory, 'log.jsonl')),
       new TensorBoardLog(directory),

@@ -79,6 +79,7 @@ export async function trainStage2(
     tokenizer,
     data: captionedScenes(data, recipeBatchSize(recipe)),
     directory,
+    signals: false, // the demo always starts anew: Ctrl-C just ends it
     ...(look && { evaluation: { every: look.every, run: looking(whole, exported, look.at) } }),
     logs: [
       new JsonLinesLog(path.join(directory, 'log.jsonl')),

@@ -6,10 +6,13 @@ import { learningDefaults, learnLanguage } from '../language/learn.ts';
 import type { LanguageKind } from '../language/tokenizer.ts';
 import type { EncoderOptions } from './options.ts';
 
-/** Trains a language model on text alone and writes its folder, with what made it and what it knows in `about.json`. */
-export function languageLearner(kind: LanguageKind): (options: EncoderOptions) => Promise<void> {
-  return async ({ out, runs, steps, concepts = all.length }) => {
-    const settings = { ...learningDefaults[kind], ...(steps === undefined ? {} : { steps }) };
+/**
+ * Trains a language model on text alone and writes its folder, with what made it and what it knows in `about.json`. Gives false where it was
+ * stopped.
+ */
+export function languageLearner(kind: LanguageKind): (options: EncoderOptions) => Promise<boolean> {
+  return async ({ out, runs, steps, precision, concepts = all.length }) => {
+    const settings = { ...learningDefaults[kind], precision, ...(steps === undefined ? {} : { steps }) };
     const folder = path.join(out, kind);
     console.log(
       `training the language model (${kind}) for ${settings.steps} steps of ${settings.batchSize} texts on ${threads()} threads`,
@@ -21,7 +24,7 @@ export function languageLearner(kind: LanguageKind): (options: EncoderOptions) =
       folder,
       run: path.join(runs, kind),
     });
-    if (learned === null) return;
+    if (learned === null) return false;
     for (const [asked, share] of Object.entries(learned.answers)) console.log(`${asked}: ${share.toFixed(1)} %`);
     const about = {
       command: `npm run demo:encoders -- ${kind}`,
@@ -33,5 +36,6 @@ export function languageLearner(kind: LanguageKind): (options: EncoderOptions) =
     };
     await writeFile(path.join(folder, 'about.json'), `${JSON.stringify(about, null, 2)}\n`);
     console.log(`wrote ${folder}`);
+    return true;
   };
 }

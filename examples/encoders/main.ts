@@ -12,7 +12,7 @@ const options = readOptions(process.argv.slice(2), path.dirname(VISION_WEIGHTS))
 const learn = { vision: learnVision, opt: languageLearner('opt'), t5: languageLearner('t5') };
 
 try {
-  for (const part of options.parts) await learn[part](options);
+  for (const part of options.parts) if (!(await learn[part](options))) break;
 } catch (error) {
   if (!(error instanceof Blip2Error)) throw error;
   console.error(error.message);

@@ -4,6 +4,8 @@ import { parseArgs } from 'node:util';
 export const parts = ['vision', 'opt', 't5'] as const;
 export type Part = (typeof parts)[number];
 
+const precisions = ['bfloat16', 'float32'] as const;
+
 /** What `npm run demo:encoders` is told on the command line. */
 export interface EncoderOptions {
   readonly parts: readonly Part[];
@@ -14,6 +16,8 @@ export interface EncoderOptions {
   /** Fewer steps than the recipe's, to try things out; undefined for the recipe's. */
   readonly steps: number | undefined;
   readonly concepts: number | undefined;
+  /** Of the products in what is trained. */
+  readonly precision: (typeof precisions)[number];
   /** Held-out pictures of each kind to look at in the end. */
   readonly pictures: number;
   /** Keep out, and look at, the validation split instead. */
@@ -40,6 +44,7 @@ export function readOptions(args: readonly string[], defaultOut: string): Encode
         out: { type: 'string', default: defaultOut },
         steps: { type: 'string' },
         concepts: { type: 'string' },
+        precision: { type: 'string', default: 'bfloat16' },
         pictures: { type: 'string', default: '1000' },
         validation: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
@@ -53,7 +58,12 @@ export function readOptions(args: readonly string[], defaultOut: string): Encode
     };
     const unknown = positionals.find((part) => !parts.some((each) => each === part));
     if (unknown !== undefined) throw new RangeError(`expected some of ${parts.join(', ')}, got ${JSON.stringify(unknown)}`);
+    const precision = precisions.find((name) => name === values.precision);
+    if (precision === undefined) {
+      throw new RangeError(`--precision: expected ${precisions.join(' or ')}, got ${JSON.stringify(values.precision)}`);
+    }
     return {
+      precision,
       parts: positionals.length > 0 ? (positionals as Part[]) : parts,
       runs: values.runs,
       out: values.out,

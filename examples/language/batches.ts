@@ -50,9 +50,9 @@ export function lessonStream(source: LessonSource, from: number): BatchStream<La
 }
 
 export function lessonBatch(source: LessonSource, index: number): LanguageBatch {
-  const { concepts, unseen, seed, batchSize } = source;
+  const { kind, concepts, unseen, seed, batchSize } = source;
   const random = randomOf(seed, index);
-  const lessons = Array.from({ length: batchSize }, () => lesson(imagine(concepts, unseen, random), concepts, random));
+  const lessons = Array.from({ length: batchSize }, () => lesson(kind, imagine(concepts, unseen, random), concepts, random));
   const slots = random() < 1 / BLIND ? 0 : 4 + Math.floor(random() * (MOST_SLOTS - 3));
   return toBatch(source, lessons, slots, random);
 }

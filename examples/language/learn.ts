@@ -8,6 +8,7 @@ import {
   Generator,
   manualSeed,
   type Objective,
+  type Precision,
   ProgressLog,
   type StepLosses,
   saveSafetensors,
@@ -37,14 +38,16 @@ export interface LearningOptions {
   readonly steps: number;
   readonly batchSize: number;
   readonly rate: number;
+  /** Of the products. */
+  readonly precision: Precision;
   readonly seed: number;
 }
 
-const common = { batchSize: 64, seed: 0 } as const;
+const common = { batchSize: 64, precision: 'bfloat16', seed: 0 } as const;
 /** T5 learns from one answer a text, and OPT from all of them. */
 export const learningDefaults = {
   opt: { ...common, steps: 2500, rate: 2e-3 },
-  t5: { ...common, steps: 5000, rate: 1e-3 },
+  t5: { ...common, steps: 8000, rate: 1e-3 },
 } as const;
 
 /** Right answers about described scenes, in percent, by kind of question. */
@@ -63,7 +66,7 @@ export interface Learned {
  * @returns how it answers about descriptions of scenes that no text told of; null where it was asked to stop
  */
 export async function learnLanguage(options: LearningOptions): Promise<Learned | null> {
-  const { kind, concepts, run, steps, batchSize, rate, seed } = options;
+  const { kind, concepts, run, steps, batchSize, rate, precision, seed } = options;
   const started = performance.now();
   const tokenizer = await makeTokenizer(run, kind, concepts);
   manualSeed(seed);
@@ -77,9 +80,10 @@ export async function learnLanguage(options: LearningOptions): Promise<Learned |
     optimizer: new AdamW(decayGroups(model.namedParameters(), { weightDecay: 0.05 }), { betas: [0.9, 0.98] }),
     schedule: warmupCosine({ peak: rate, warmupSteps: Math.min(100, Math.floor(steps / 10)), totalSteps: steps }),
     steps,
+    precision,
     directory: run,
     resume: true,
-    recipe: { kind, steps, batchSize, rate, seed, concepts: concepts.length },
+    recipe: { kind, steps, batchSize, rate, precision, seed, concepts: concepts.length },
     checkpoints: { every: 250, keepLast: 1 },
     logs: [new ProgressLog(steps)],
   });

@@ -4,15 +4,18 @@ import type { LanguageModel } from './models.ts';
 import { slotsOf, WIDTH } from './slots.ts';
 import { specialId, vocabulary } from './tokenizer.ts';
 
-/** A T5 of 0.9 million parameters. The encoder reads the description's slots and then the text; the decoder writes. */
+/**
+ * A T5 of 0.9 million parameters. The encoder reads the description's slots and then the text; the decoder writes. A deeper encoder would
+ * read the same slots one way for a caption and another way for a question, and soft prompts only ever learn the first.
+ */
 export function newT5(concepts: readonly Concept[]): LanguageModel {
   const config = parseT5Config({
     vocab_size: vocabulary('t5', concepts).length,
     d_model: WIDTH,
     d_kv: WIDTH / 4,
     d_ff: 4 * WIDTH,
-    num_layers: 3,
-    num_decoder_layers: 1,
+    num_layers: 2,
+    num_decoder_layers: 2,
     num_heads: 4,
     relative_attention_max_distance: 64,
     dropout_rate: 0,

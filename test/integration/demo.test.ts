@@ -22,7 +22,19 @@ beforeAll(() => {
 });
 afterAll(() => fs.rmSync(out, { recursive: true }));
 
-test('a short demo trains both stages and reports; then it captions a picture, and answers, with what it saved', async () => {
+test('an ablation without the first stage starts from random weights, and is not run twice', () => {
+  const args = [...tiny, '--ablation', 'no-stage-1', '--seeds', '1', '--out', out];
+  const { status, stdout } = run('demo', ...args);
+  expect(status).toBe(0);
+  expect(fs.readdirSync(path.join(out, 'ablation/the-second-stage-alone-0'))).toEqual(['run.json', 'stage2']);
+  const figures = /unseen style, the second stage alone {2}[\d.]+ \([\d.]+–[\d.]+\) .*/;
+  expect(stdout).toMatch(figures);
+  const again = run('demo', ...args).stdout;
+  expect(again.match(/as it was run before/g)).toHaveLength(2);
+  expect(again).toContain(figures.exec(stdout)?.[0]);
+});
+
+test('a short demo trains both stages and reports, with the ablation that was run before; then it captions a picture, and answers, with what it saved', async () => {
   const { status, stdout, stderr } = run('demo', ...tiny, '--out', out);
   expect({ status, stderr }).toEqual({ status: 0, stderr: expect.not.stringContaining('Error') });
   for (const kind of ['new combinations', 'unseen style']) {
@@ -38,9 +50,16 @@ test('a short demo trains both stages and reports; then it captions a picture, a
   expect(stderr).toMatch(/6\/6 \| loss [\d.]+ lm [\d.]+/);
   expect((await sharp(path.join(out, 'report.png')).metadata()).format).toBe('png');
   const page = fs.readFileSync(path.join(out, 'report.html'), 'utf8');
-  for (const text of ['12 steps of 8 pairs', '6 steps of 8 pictures', 'Zero-shot questions', 'Conversations'])
+  for (const text of [
+    '12 steps of 8 pairs',
+    '6 steps of 8 pictures',
+    'Zero-shot questions',
+    'Conversations',
+    'Ablation: Both stages',
+  ])
     expect(page).toContain(text);
-  expect(fs.readdirSync(out).sort()).toEqual(['report.html', 'report.png', 'stage1', 'stage2-opt']);
+  const ablation = ['ablation', ...['html', 'json', 'png'].map((type) => `ablation-no-stage-1.${type}`)];
+  expect(fs.readdirSync(out).sort()).toEqual([...ablation, 'report.html', 'report.png', 'stage1', 'stage2-opt']);
 
   const picture = path.join(out, 'mine.png');
   await sharp({ create: { width: 100, height: 80, channels: 3, background: { r: 60, g: 110, b: 200 } } })
@@ -65,14 +84,6 @@ test('an ablation trains with and without for every seed, and says what it sees'
   const page = fs.readFileSync(path.join(folder, 'ablation-no-itg.html'), 'utf8');
   for (const text of ['unseen style, both stages', 'exact captions, new combinations', 'ITM loss of the first stage'])
     expect(page).toContain(text);
-});
-
-test('an ablation without the first stage starts from random weights', () => {
-  const folder = path.join(out, 'second-alone');
-  const { status, stdout } = run('demo', ...tiny, '--ablation', 'no-stage-1', '--seeds', '1', '--out', folder);
-  expect(status).toBe(0);
-  expect(fs.readdirSync(path.join(folder, 'ablation/the-second-stage-alone-0'))).toEqual(['stage2']);
-  expect(stdout).toMatch(/unseen style, the second stage alone {2}[\d.]+ \([\d.]+–[\d.]+\)/);
 });
 
 test.each(['opt', 't5'])('a language model that learns for a moment is a folder with its figures (%s)', (kind) => {

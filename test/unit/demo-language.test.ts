@@ -42,7 +42,7 @@ test.each(languageKinds)('the tokenizer of %s knows every word that is said', as
   const random = randomOf(2, 0);
   const texts = Array.from({ length: 200 }, () => {
     const imagined = imagine(all, [], random);
-    const { description, pieces } = lesson(imagined, all, random);
+    const { description, pieces } = lesson(kind, imagined, all, random);
     return [...description, ...pieces.map(({ text }) => text), caption(imagined)].join(' ');
   });
   const ids = tokenizer.encode(texts).inputIds.flat();

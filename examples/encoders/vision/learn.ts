@@ -8,11 +8,11 @@ import { visionRecipe } from './recipe.ts';
 import { trainVision } from './train.ts';
 import { saveReader } from './weights.ts';
 
-/** Trains the vision tower and writes `vision.safetensors` with, beside it, what made it and what it knows. */
-export async function learnVision(options: EncoderOptions): Promise<void> {
-  const { runs, out, steps = visionRecipe.steps, concepts = visionRecipe.concepts, pictures, validation } = options;
+/** Trains the vision tower and writes `vision.safetensors` with, beside it, what made it and what it knows. Gives false where it was stopped. */
+export async function learnVision(options: EncoderOptions): Promise<boolean> {
+  const { runs, out, steps = visionRecipe.steps, concepts = visionRecipe.concepts, precision, pictures, validation } = options;
   const warmupSteps = Math.min(visionRecipe.schedule.warmupSteps, Math.floor(steps / 10));
-  const recipe = { ...visionRecipe, steps, concepts, validation, schedule: { ...visionRecipe.schedule, warmupSteps } };
+  const recipe = { ...visionRecipe, steps, concepts, precision, validation, schedule: { ...visionRecipe.schedule, warmupSteps } };
   const directory = path.join(runs, 'vision');
   await mkdir(directory, { recursive: true });
   console.log(
@@ -26,7 +26,7 @@ export async function learnVision(options: EncoderOptions): Promise<void> {
     logEvery: Math.min(50, steps),
     checkpointEvery: Math.min(1000, Math.ceil(steps / 4)),
   });
-  if (result.reason !== 'done') return;
+  if (result.reason !== 'done') return false;
   const figures = readingFigures(reader.eval(), scenes, pictures);
   for (const [name, share] of Object.entries(figures)) console.log(`${name}: ${share.toFixed(1)} %`);
   await mkdir(out, { recursive: true });
@@ -44,4 +44,5 @@ export async function learnVision(options: EncoderOptions): Promise<void> {
   await rename(path.join(out, 'vision.json.partial'), path.join(out, 'vision.json'));
   console.log(`wrote ${file}`);
   reader.dispose();
+  return true;
 }

@@ -20,11 +20,11 @@ export interface VisionTrainingRecipe {
 }
 
 export const visionRecipe: VisionTrainingRecipe = {
-  steps: 48_000,
+  steps: 56_000,
   batchSize: 64,
   schedule: { peak: 1e-3, floor: 1e-6, warmupSteps: 500 },
   weightDecay: 0.5,
-  precision: 'float32',
+  precision: 'bfloat16',
   loose: 0.5,
   objects: 4,
   augmentation: { turn: 0.3, stretch: 0.15, shear: 0.15, scale: 0.08, hue: 0.3, fade: 0.15, palette: 0.4, hide: 0.25 },
