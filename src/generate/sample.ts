@@ -1,3 +1,4 @@
+import { ArgumentError } from '../native/errors.ts';
 import { empty, fromTypedArray, keep, type Tensor } from '../tensor/index.ts';
 import type { DecidedToken, Decoder, Generated } from './decoder.ts';
 import type { Settings } from './options.ts';
@@ -10,6 +11,7 @@ export class Sampler implements Decoder {
   readonly parents = null;
   readonly #settings: Settings;
   readonly #prompt: PromptIds;
+  readonly #vocabulary: number;
   readonly #processing: Processing;
   /** `[steps, B, n, 1]`, drawn ahead; null: greedy. */
   readonly #uniforms: Tensor | null;
@@ -24,6 +26,7 @@ export class Sampler implements Decoder {
     const n = settings.numReturnSequences;
     this.#settings = settings;
     this.#prompt = prompt;
+    this.#vocabulary = vocabulary;
     const steps = settings.maxLength - settings.promptLength;
     const drawn = settings.doSample ? uniforms(settings.seeds ?? randomSeeds(batch), n, steps, device) : null;
     const tokens = empty([batch, n], { dtype: 'int64', device });
@@ -42,7 +45,11 @@ export class Sampler implements Decoder {
     // The step's one wait for the device. Rows that have ended are carried along, and what they would go on with is not looked at.
     const tokens = chosen.data();
     const { eosTokenIds, maxLength, promptLength } = this.#settings;
-    for (const row of this.#running) this.#rows[row]?.push(Number(tokens[row]));
+    for (const row of this.#running) {
+      // A distribution of NaN reaches no random number, and the search for it ends behind the vocabulary.
+      if (Number(tokens[row]) >= this.#vocabulary) throw new ArgumentError('logits', 'numbers', `NaN in row ${row}`);
+      this.#rows[row]?.push(Number(tokens[row]));
+    }
     this.#decided = this.#running;
     this.#running = this.#running.filter((row) => !eosTokenIds.includes(Number(tokens[row])));
     if (this.#running.length === 0 || promptLength + this.#steps === maxLength) return false;

@@ -120,16 +120,21 @@ export function typedError(error: unknown): unknown {
       return new OutOfMemoryError(code, message, operator ?? '', call);
     case 'ERR_DEVICE':
       return new DeviceError(code, withReason(message));
+    // What libtorch says where a generator's device is not there.
+    case 'ERR_OPERATOR':
+      return /without (ATen_cuda library|\w+ backend)/.test(message)
+        ? new DeviceError('ERR_DEVICE', withReason(message))
+        : new OperatorError(code, message, operator ?? '', call);
     case 'ERR_FILE':
       return new FileError(received ?? 'file', `expected ${expected ?? 'a readable file'}`);
-    case 'ERR_OPERATOR':
-      return new OperatorError(code, message, operator ?? '', call);
     default:
       return error;
   }
 }
 
-function withReason(message: string): string {
+function withReason(words: string): string {
+  // A lecture on linking C++ programs.
+  const message = words.replace(/ PyTorch splits its backend into two shared libraries.*/, '');
   if (cuda.reason === undefined || !/CUDA|NVIDIA|accelerator/i.test(message)) return message;
   return `${message}\n  CUDA is not available: ${cuda.reason}; \`npx blip2 doctor\` says more`;
 }

@@ -182,6 +182,7 @@ export function tensor(data: NestedArray<number | bigint | boolean>, options: Te
   checkRange(flat, dtype);
   const to = { ...options, dtype };
   if (dtype === 'int64') return fromTypedArray(BigInt64Array.from(flat, toBigInt), shape, to);
+  if (dtype === 'uint64') return fromTypedArray(BigUint64Array.from(flat, toBigInt), shape, to);
   return fromTypedArray(Float64Array.from(flat, Number), shape, to);
 }
 

@@ -1,6 +1,6 @@
 import { cuda, noDeviceReason } from '../../src/native/cuda.ts';
 import { DeviceError, typedError } from '../../src/native/errors.ts';
-import { type Device, tensor, zeros } from '../../src/tensor/index.ts';
+import { type Device, Generator, manualSeed, tensor, zeros } from '../../src/tensor/index.ts';
 
 test('the loader has found out about CUDA before anybody can ask', () => {
   expect(cuda.open).not.toBeNull();
@@ -28,8 +28,14 @@ test('a device that cannot be used is a DeviceError that says why, in a few line
 const withoutCuda = cuda.open === true ? test.skip : test;
 
 withoutCuda('the error of CUDA repeats what kept it away', () => {
-  for (const wrong of [() => zeros([1], { device: 'cuda' }), () => tensor([1]).to({ device: 'cuda:0' })]) {
+  for (const wrong of [
+    () => zeros([1], { device: 'cuda' }),
+    () => tensor([1]).to({ device: 'cuda:0' }),
+    () => new Generator(0, 'cuda'),
+    () => manualSeed(0, 'cuda'),
+  ]) {
     expect(wrong).toThrow(DeviceError);
+    expect(wrong).not.toThrow('splits its backend');
     expect(wrong).toThrow(`CUDA is not available: ${cuda.reason}`);
   }
 });

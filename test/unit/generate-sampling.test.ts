@@ -57,6 +57,12 @@ test('top-k and top-p leave the rest in proportion', async () => {
   expect(new Set(await samples(300, { topP: likeliest + 0.01 }))).toEqual(new Set([3, 6]));
 });
 
+test('logits that are no numbers are refused, not drawn from', async () => {
+  const model = new ConstantModel(1, [0, Number.NaN, 0]);
+  const drawn = generate(model, { inputIds: rowIds(1) }, { doSample: true, maxNewTokens: 1 });
+  await expect(drawn).rejects.toThrow('expected numbers for logits but received NaN in row 0');
+});
+
 test('samples of one row are independent of each other and of how many are asked for', async () => {
   const options: GenerateOptions = { numReturnSequences: 2000, maxNewTokens: 1 };
   const many = await samples(1, options);

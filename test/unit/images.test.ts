@@ -65,6 +65,7 @@ describe('sources', () => {
     ['a fraction', { data: new Uint8Array(6), width: 2, height: 0.5, channels: 3 }, 'height'],
     ['five channels', { data: new Uint8Array(10), width: 2, height: 1, channels: 5 }, 'channels'],
     ['sizes that no channels fit', { data: new Uint8Array(7), width: 2, height: 1 }, 'channels'],
+    ['nothing', { data: null as unknown as Uint8Array, width: 2, height: 1 }, 'data'],
     ['floats', { data: new Float32Array(6) as unknown as Uint8Array, width: 2, height: 1, channels: 3 }, 'data'],
   ])('raw pixels with %s are refused', async (_, source, argument) => {
     await expect(loadImage(source)).rejects.toThrow(expect.objectContaining({ name: 'ArgumentError', argument }));

@@ -208,6 +208,7 @@ test('what a dtype just holds is accepted, and exactly', () => {
     expect(tensor([0, 255, 254.9], { dtype: 'uint8' }).toArray()).toEqual([0, 255, 254]);
     expect(tensor([-128, 127], { dtype: 'int8' }).toArray()).toEqual([-128, 127]);
     expect(tensor([-(2n ** 63n), 2n ** 63n - 1n]).data()).toEqual(BigInt64Array.of(-(2n ** 63n), 2n ** 63n - 1n));
+    expect(tensor([7, 2n ** 64n - 1n], { dtype: 'uint64' }).data()).toEqual(BigUint64Array.of(7n, 2n ** 64n - 1n));
   });
 });
 

@@ -107,6 +107,7 @@ async function sizeOf(picture: Sharp, bytes: Uint8Array, autoOrient: boolean): P
 
 /** A copy of the given pixels as `[3, H, W]`. */
 function fromPixels({ data, width, height, channels }: RawImage, limitInputPixels: number): Tensor {
+  if (!(ArrayBuffer.isView(data) && data.BYTES_PER_ELEMENT === 1)) throw new ArgumentError('data', 'bytes', shown(data));
   const count = channels ?? data.length / (width * height);
   for (const [name, size, most] of [
     ['width', width, 2 ** 31],
@@ -116,7 +117,6 @@ function fromPixels({ data, width, height, channels }: RawImage, limitInputPixel
     if (!Number.isInteger(size) || size < 1 || size > most)
       throw new ArgumentError(name, `a whole number from 1 to ${most}`, String(size));
   }
-  if (!(ArrayBuffer.isView(data) && data.BYTES_PER_ELEMENT === 1)) throw new ArgumentError('data', 'bytes', typeof data);
   if (width * height > limitInputPixels) throw new ImageError('the given pixels', `has more than ${limitInputPixels} pixels`);
   const expected = width * height * count;
   if (data.length !== expected) {
