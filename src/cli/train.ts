@@ -25,6 +25,9 @@ const WORDS: Readonly<Record<string, string>> = {
   'image.flip': 'probability that a picture is mirrored',
   'text.maxLength': 'tokens of a caption at most',
   'text.prompt': 'what stands before every caption and is not learned, such as "a photo of"',
+  'text.split.minPrefix': 'T5: words of a caption that its encoder reads at least; --text.split null: none at all',
+  'text.split.maxPrefix': 'T5: and at most',
+  'text.split.minSuffix': 'T5: words that its decoder writes at least',
   precision: 'of what is trained: float32, bfloat16, float16',
   visionDtype: 'of the frozen tower: float32, bfloat16',
   languageModelDtype: 'of the frozen language model: float32, bfloat16',
@@ -50,6 +53,8 @@ const RUN_WORDS: Readonly<Record<string, string>> = {
 /** A stage, for the command line. */
 interface Stage<S> {
   defaults(): object;
+  /** The same of a recipe of another kind, for the fields that it alone has. */
+  others?(): object;
   preview(settings: S, options: Pick<RunOptions, 'resume'>): object;
   open(settings: S, options: RunOptions): Promise<Run>;
 }
@@ -59,8 +64,9 @@ const stage1 = async (): Promise<Stage<Stage1Settings>> => {
   return { defaults: stage1Defaults, preview: stage1Preview, open: stage1Run };
 };
 const stage2 = async (): Promise<Stage<Stage2Settings>> => {
-  const { stage2Defaults, stage2Preview, stage2Run } = await import('../recipes/index.ts');
-  return { defaults: stage2Defaults, preview: stage2Preview, open: stage2Run };
+  const { stage2, stage2Defaults, stage2Preview, stage2Run } = await import('../recipes/index.ts');
+  const others = () => stage2({ vision: 'eva-vit-g', languageModel: 'flan-t5-xl' });
+  return { defaults: stage2Defaults, others, preview: stage2Preview, open: stage2Run };
 };
 
 /** `blip2 train …` */
@@ -144,7 +150,9 @@ function addRunOptions(command: Command): Command {
 
 async function addStageFields<S>(command: Command, stage: Stage<S>): Promise<void> {
   const { fieldsOf } = await import('../recipes/index.ts');
-  const fields = fieldsOf(stage.defaults());
+  const usual = fieldsOf(stage.defaults());
+  const known = new Set(usual.map(({ name }) => name));
+  const fields = [...usual, ...fieldsOf(stage.others?.() ?? {}).filter(({ name }) => !known.has(name))];
   const own = fields.filter(({ name }) => Object.hasOwn(RUN_WORDS, name));
   addFields(command, own, 'The run:', RUN_WORDS);
   addFields(command, fields, 'The recipe:', WORDS);
