@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import type { RetrievalSettings } from '../recipes/index.ts';
 import type { CaptionModel, RetrievalProgress } from '../tasks/index.ts';
-import { note, print, UsageError, untilSignal } from './exit.ts';
+import { note, print, untilSignal } from './exit.ts';
 import { addFields, settingsOf } from './flags.ts';
 import { DATA_HELP } from './help.ts';
 import { Progress } from './progress.ts';
-import { addWritingFields, isStage1, withBlip2, withStage1, writingSettings } from './writing.ts';
+import { addWritingFields, checkChoosing, isStage1, withBlip2, withStage1, writingSettings } from './writing.ts';
 
 const WORDS: Readonly<Record<string, string>> = {
   checkpoint: 'of a run: last, best or a step',
@@ -208,10 +208,9 @@ async function evalVqa(flags: EvalVqaFlags): Promise<void> {
   const { model, questions, annotations, images, imageName, template, answers, output, json = false, ...rest } = flags;
   const { openQuestions } = await import('../data/index.ts');
   const { evaluateVqa } = await import('../tasks/index.ts');
-  const { where, writing } = writingSettings(rest);
-  if (answers !== undefined && Object.keys(writing).some((name) => name !== 'batchSize')) {
-    throw new UsageError('with --answers nothing is written, so that flags of writing have no effect');
-  }
+  const settings = writingSettings(rest);
+  checkChoosing(answers, settings);
+  const { where, writing } = settings;
   const set = openQuestions(questions, { annotations, images, imageName });
   const { answers: given, metrics } = await shown('questions', (signal, onProgress) =>
     withBlip2(model, where, (blip2) => evaluateVqa(blip2, set, { ...writing, template, answers, output, signal, onProgress })),

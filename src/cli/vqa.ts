@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { AnswerOptions, Blip2, RankedAnswer, RankOptions } from '../pipeline/index.ts';
 import { print, untilSignal } from './exit.ts';
-import { addWritingFields, withBlip2, writingSettings } from './writing.ts';
+import { addWritingFields, checkChoosing, withBlip2, writingSettings } from './writing.ts';
 
 /** `blip2 vqa …` */
 export function addVqa(program: Command): void {
@@ -41,7 +41,9 @@ interface Answered {
 
 async function vqa(image: string, questions: readonly string[], flags: VqaFlags): Promise<void> {
   const { model, template, answers, json = false, ...rest } = flags;
-  const { where, writing } = writingSettings(rest);
+  const settings = writingSettings(rest);
+  checkChoosing(answers, settings);
+  const { where, writing } = settings;
   const asked = await untilSignal((signal) =>
     withBlip2(model, where, (blip2) => {
       const options = { ...writing, signal, ...(template === undefined ? {} : { template }) };

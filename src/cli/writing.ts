@@ -41,6 +41,13 @@ export function writingSettings(flags: Readonly<Record<string, unknown>>): Writi
   return { where: { device, dtype, threads } as ModelOptions, writing };
 }
 
+/** @throws UsageError for flags of writing beside answers to choose from. */
+export function checkChoosing(answers: readonly string[] | undefined, { writing }: WritingSettings): void {
+  if (answers !== undefined && Object.keys(writing).some((name) => name !== 'batchSize')) {
+    throw new UsageError('with --answers nothing is written, so that flags of writing have no effect');
+  }
+}
+
 /** Opens a model that writes, and closes it in the end. */
 export async function withBlip2<T>(folder: string, where: ModelOptions, body: (blip2: Blip2) => Promise<T>): Promise<T> {
   const { modelKind } = await import('../recipes/index.ts');

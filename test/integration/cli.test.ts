@@ -236,6 +236,8 @@ describe('a model that writes', () => {
     const shares = [...chosen.out.matchAll(/^ *([\d.]+) % {2}(a rocket|a cat)$/gm)].map(([, share]) => Number(share));
     expect(shares).toHaveLength(2);
     expect((shares[0] as number) + (shares[1] as number)).toBeCloseTo(100, 0);
+    const wrong = await blip2(['vqa', photo, first as string, '--model', model, '--answers', 'a cat', '--num-beams', '2']);
+    expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('with --answers nothing is written')]);
   });
 
   test('talks: a question a line', async () => {
