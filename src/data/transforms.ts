@@ -1,4 +1,6 @@
+import { anObject, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
+import { shown } from '../native/fields.ts';
 import type { Colour } from './fields.ts';
 import type { Region } from './images/load.ts';
 import { imageProcessorDefaults } from './images.ts';
@@ -32,6 +34,7 @@ const { imageMean, imageStd } = imageProcessorDefaults;
  * @throws ArgumentError
  */
 export function trainTransform(options: Partial<ImageTransform> = {}): ImageTransform {
+  checkArgument('options', options, anObject);
   return checked({ ...evalTransform(), crop: { scale: [0.5, 1], ratio: [3 / 4, 4 / 3] }, flip: 0.5, ...options });
 }
 
@@ -41,28 +44,43 @@ export function trainTransform(options: Partial<ImageTransform> = {}): ImageTran
  * @throws ArgumentError
  */
 export function evalTransform(options: Partial<ImageTransform> = {}): ImageTransform {
+  checkArgument('options', options, anObject);
   return checked({ size: 224, crop: null, flip: 0, imageMean, imageStd, applyOrientation: true, ...options });
 }
 
+const NAMES = ['size', 'crop', 'flip', 'imageMean', 'imageStd', 'applyOrientation'];
+
 function checked(transform: ImageTransform): ImageTransform {
-  const { size, crop, flip, imageStd } = transform;
+  const { size, crop, flip, imageMean, imageStd, applyOrientation } = transform;
+  const odd = Object.keys(transform).find((name) => !NAMES.includes(name));
+  if (odd !== undefined) throw new ArgumentError('options', `fields out of ${NAMES.join(', ')}`, odd);
   if (!Number.isInteger(size) || size < 1 || size > 16384) {
-    throw new ArgumentError('size', 'a whole number from 1 to 16384', String(size));
+    throw new ArgumentError('size', 'a whole number from 1 to 16384', shown(size));
   }
-  if (!(flip >= 0 && flip <= 1)) throw new ArgumentError('flip', 'a probability', String(flip));
-  if (imageStd.some((value) => !(value > 0))) throw new ArgumentError('imageStd', 'three numbers above 0', String(imageStd));
-  for (const [name, [least, greatest], most] of crop === null
-    ? []
-    : ([
-        ['crop.scale', crop.scale, 1],
-        ['crop.ratio', crop.ratio, Number.MAX_VALUE],
-      ] as const)) {
-    if (!(least > 0 && least <= greatest && greatest <= most)) {
-      throw new ArgumentError(name, 'a range of numbers above 0, the lesser first', `[${least}, ${greatest}]`);
-    }
+  if (!(flip >= 0 && flip <= 1)) throw new ArgumentError('flip', 'a probability', shown(flip));
+  if (!areNumbers(imageMean, 3)) throw new ArgumentError('imageMean', 'three numbers', listed(imageMean));
+  if (!areNumbers(imageStd, 3) || imageStd.some((value) => value <= 0)) {
+    throw new ArgumentError('imageStd', 'three numbers above 0', listed(imageStd));
+  }
+  if (typeof applyOrientation !== 'boolean')
+    throw new ArgumentError('applyOrientation', 'true or false', shown(applyOrientation));
+  if (crop !== null) {
+    checkArgument('crop', crop, anObject);
+    checkRange('crop.scale', crop.scale, 1);
+    checkRange('crop.ratio', crop.ratio, Infinity);
   }
   return transform;
 }
+
+function checkRange(name: string, range: Range, most: number): void {
+  if (areNumbers(range, 2) && range[0] > 0 && range[0] <= range[1] && range[1] <= most) return;
+  throw new ArgumentError(name, `two numbers above 0${most === 1 ? ' and at most 1' : ''}, the lesser first`, listed(range));
+}
+
+const areNumbers = (list: readonly number[], length: number): boolean =>
+  Array.isArray(list) && list.length === length && list.every(Number.isFinite);
+
+const listed = (value: unknown): string => (Array.isArray(value) ? `[${value.map(shown).join(', ')}]` : shown(value));
 
 /**
  * Draws the part of a picture that a random resized crop keeps, by torchvision's algorithm: ten attempts at an area and a ratio, then the

@@ -15,6 +15,7 @@ import {
 } from '../models/index.ts';
 import { anObject, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
+import { shown } from '../native/fields.ts';
 import { cat, full, type Generator, inFloat32, normalize, ones, scope, stack, type Tensor, zeros } from '../tensor/index.ts';
 import { captionStatistics, contrastStatistics, matchingStatistics, type Stage1Statistics } from './stage1-statistics.ts';
 
@@ -101,7 +102,7 @@ export function stage1Loss(model: Blip2ForPretraining, batch: Stage1Batch, optio
   checkArgument('model', model, having('qformer', 'queryTokens'));
   checkArgument('batch', batch, having('imageFeatures'));
   checkArgument('options', options, anObject);
-  const { itc = 1, itm = 1, itg = 1 } = options.weights ?? {};
+  const { itc = 1, itm = 1, itg = 1 } = checkedWeights(options);
   if (itc === 0 && itm === 0 && itg === 0) throw new ArgumentError('weights', 'one that is not 0', 'none');
   return scope(() => {
     const step = prepare(model, batch, options, itg !== 0);
@@ -118,6 +119,21 @@ export function stage1Loss(model: Blip2ForPretraining, batch: Stage1Batch, optio
       statistics: { ...contrasted?.statistics, ...matched?.statistics, ...written?.statistics },
     };
   });
+}
+
+/** What would be passed over in silence, or make the losses NaN. */
+function checkedWeights({ weights = {}, contrastGradient = 'own' }: Stage1Options): NonNullable<Stage1Options['weights']> {
+  checkArgument('weights', weights, anObject);
+  for (const [name, weight] of Object.entries(weights)) {
+    if (!['itc', 'itm', 'itg'].includes(name)) throw new ArgumentError('weights', 'fields out of itc, itm, itg', name);
+    if (weight !== undefined && !(weight >= 0 && weight < Infinity)) {
+      throw new ArgumentError(`weights.${name}`, 'a number from 0', shown(weight));
+    }
+  }
+  if (contrastGradient !== 'own' && contrastGradient !== 'both') {
+    throw new ArgumentError('contrastGradient', '"own" or "both"', shown(contrastGradient));
+  }
+  return weights;
 }
 
 interface Part {

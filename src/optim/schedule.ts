@@ -1,5 +1,6 @@
 import { anObject, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
+import { shown } from '../native/fields.ts';
 
 /** A linear rise followed by half a cosine down. */
 export interface WarmupCosine {
@@ -22,6 +23,9 @@ export interface WarmupCosine {
 export function warmupCosine(schedule: WarmupCosine): (step: number) => number {
   checkArgument('schedule', schedule, anObject);
   const { peak, floor = 0, start = 0, warmupSteps, totalSteps } = schedule;
+  for (const [name, rate] of Object.entries({ peak, floor, start })) {
+    if (!Number.isFinite(rate)) throw new ArgumentError(name, 'a finite number', shown(rate));
+  }
   if (!Number.isInteger(warmupSteps) || warmupSteps < 0) {
     throw new ArgumentError('warmupSteps', 'an integer of at least 0', String(warmupSteps));
   }

@@ -109,11 +109,13 @@ export function imageOf(options: DeepPartial<ImageTransform> | undefined, size: 
   const { crop, ...rest } = options ?? {};
   const { crop: cropRules, ...rules } = IMAGE_RULES;
   const image = overridden(defaults, rest, rules, 'recipe.image');
-  if (crop === undefined) return trainTransform(image);
-  return trainTransform({
-    ...image,
-    crop: crop === null ? null : overridden(defaults.crop ?? {}, crop, cropRules as Rules, 'recipe.image.crop'),
-  } as ImageTransform);
+  const part = crop && overridden(defaults.crop ?? {}, crop, cropRules as Rules, 'recipe.image.crop');
+  try {
+    return trainTransform({ ...image, ...(crop === undefined ? {} : { crop: part }) } as ImageTransform);
+  } catch (error) {
+    if (!(error instanceof ArgumentError)) throw error;
+    throw new ArgumentError(`recipe.image.${error.argument}`, error.expected, error.received, { cause: error });
+  }
 }
 
 /**

@@ -129,6 +129,7 @@ async function keyOf({ encoder, dataset, transform }: FeatureCacheOptions): Prom
     transform,
     dataset: dataset.name,
     length: dataset.length ?? null,
+    fingerprint: dataset.fingerprint ?? null,
     pictures: await firstPictures(dataset),
   };
   return createHash('sha256').update(JSON.stringify(made)).digest('hex');

@@ -6,7 +6,7 @@ export interface StepLosses {
   readonly loss: Tensor;
   /** The losses by name, neither weighted nor shared: numbers `[]`, each the mean over what {@link Objective.counts} counts. */
   readonly losses: Readonly<Record<string, Tensor>>;
-  /** What else is worth a look, numbers `[]` without gradients. */
+  /** What else is worth a look, numbers `[]` without gradients; of a step of several batches their mean is logged. */
   readonly statistics?: Readonly<Record<string, Tensor>>;
 }
 

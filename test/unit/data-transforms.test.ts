@@ -121,7 +121,14 @@ test('transforms: what they are unless told, and what is refused', () => {
     ['crop.scale', { crop: { scale: [0.5, 1.5], ratio: [1, 1] } }],
     ['crop.ratio', { crop: { scale: [0.5, 1], ratio: [2, 1] } }],
     ['imageStd', { imageStd: [1, 0, 1] }],
+    ['imageStd', { imageStd: 1 }],
+    ['imageMean', { imageMean: [0.5] }],
+    ['crop', { crop: 'middle' }],
+    ['crop.ratio', { crop: { scale: [0.5, 1] } }],
+    ['applyOrientation', { applyOrientation: 1 }],
+    ['options', { sise: 364 }],
+    ['options', null],
   ] as const) {
-    expect(() => trainTransform(options)).toThrow(expect.objectContaining({ name: 'ArgumentError', argument }));
+    expect(() => trainTransform(options as object)).toThrow(expect.objectContaining({ name: 'ArgumentError', argument }));
   }
 });

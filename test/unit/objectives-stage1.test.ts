@@ -142,6 +142,9 @@ describe('what is left out', () => {
 
   test.each<[string, (batch: Stage1Batch) => Stage1Batch, Stage1Options]>([
     ['weights', (batch) => batch, { weights: { itc: 0, itm: 0, itg: 0 } }],
+    ['weights', (batch) => batch, { weights: { itk: 0 } as object }],
+    ['weights.itm', (batch) => batch, { weights: { itm: Number.NaN } }],
+    ['contrastGradient', (batch) => batch, { contrastGradient: 'neither' as 'own' }],
     ['lengths', (batch) => ({ ...batch, lengths: [3, 4] }), {}],
     ['lengths', (batch) => ({ ...batch, lengths: [3, 1, 4] }), {}],
     ['lengths', (batch) => ({ ...batch, lengths: [3, 10, 4] }), {}],

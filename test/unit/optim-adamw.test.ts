@@ -173,4 +173,5 @@ test('the schedule rises in a line and falls by half a cosine', () => {
   expect(rate(12)).toBeCloseTo(2, 12);
   expect(rate(99)).toBeCloseTo(2, 12);
   expect(() => warmupCosine({ peak: 1, warmupSteps: 5, totalSteps: 4 })).toThrow(/totalSteps/);
+  expect(() => warmupCosine({ peak: Number.NaN, warmupSteps: 1, totalSteps: 4 })).toThrow(/peak/);
 });

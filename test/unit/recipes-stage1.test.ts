@@ -95,7 +95,10 @@ test.each<[object, string]>([
   [{ precision: 'float8' }, 'expected one of float32, bfloat16, float16 for recipe.precision but received "float8"'],
   [{ image: { size: 364 } }, 'expected 224, as the vision tower has it for recipe.image.size but received 364'],
   [{ image: { flip: 2 } }, 'expected a probability for recipe.image.flip but received 2'],
-  [{ image: { crop: { scale: [1, 0.5] } } }, 'crop.scale'],
+  [
+    { image: { crop: { scale: [1, 0.5] } } },
+    'expected two numbers above 0 and at most 1, the lesser first for recipe.image.crop.scale but received [1, 0.5]',
+  ],
   [{ model: { qformerConfig: { hiddenSize: 100 } } }, 'for recipe.model.qformerConfig.hiddenSize but received 100'],
   [{ model: { qformerConfig: { hidenSize: 100 } } }, 'for recipe.model.qformerConfig but received hidenSize'],
   [{ model: { queries: 3 } }, 'for recipe.model but received queries'],

@@ -23,8 +23,10 @@ import {
   threads,
   trainTransform,
   VisionModel,
+  webDataset,
 } from '../../src/index.ts';
 import { expectClose } from '../closeness.ts';
+import { tarMember, tarOf } from '../support/tar.ts';
 
 // One thread: several test files run at a time, and threads that wait for each other's cores would take minutes.
 const initial = threads();
@@ -154,6 +156,23 @@ describe('a cache of features', () => {
       fs.rmSync(cache.folder, { recursive: true });
     }
     expect(sums[0]).not.toBe(sums[1]);
+  });
+
+  test('is another one where a tar has been added', async () => {
+    const folder = path.join(root, 'tars');
+    fs.mkdirSync(folder);
+    const photo = fs.readFileSync(path.join(photos, 'coffee.png'));
+    const sizes: number[] = [];
+    for (const i of [0, 1, 2]) {
+      const names = Array.from({ length: 20 }, (_, j) => `${i}-${j}`);
+      const members = names.flatMap((name) => [tarMember(`${name}.png`, photo), tarMember(`${name}.txt`, 'a photo')]);
+      fs.writeFileSync(path.join(folder, `${i}.tar`), tarOf(...members));
+      if (i === 0) continue; // one tar alone goes by its own name
+      const cache = await open({ dataset: await webDataset(folder) });
+      sizes.push(cache.size);
+      cache.close();
+    }
+    expect(sizes).toEqual([40, 60]);
   });
 
   test.each([

@@ -39,6 +39,7 @@ export function mixture(parts: readonly (Dataset | MixturePart)[]): Dataset {
   return {
     name: names.join(' + '),
     length: lengths.reduce((sum, length) => (sum === undefined || length === undefined ? undefined : sum + length), 0),
+    fingerprint: JSON.stringify(all.map(({ dataset: { length, fingerprint } }) => [length ?? null, fingerprint ?? null])),
     stream: (options) => new MixtureStream(all, options),
   };
 }

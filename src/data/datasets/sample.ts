@@ -66,6 +66,8 @@ export interface Dataset {
   readonly name: string;
   /** How many samples there are, where that is known without reading all of them. */
   readonly length: number | undefined;
+  /** What tells it from others of the same name and length, such as its tars' names and sizes; a cache of features is named by it, too. */
+  readonly fingerprint?: string | undefined;
   /** Its samples in the order that the seed gives. The same options give the same samples. */
   stream(options: StreamOptions): SampleStream;
 }

@@ -42,6 +42,7 @@ export async function webDataset(shards: string | readonly string[], options: We
   return {
     name: path.basename(path.resolve(paths.length === 1 ? (paths[0] as string) : path.dirname(paths[0] as string))),
     length,
+    fingerprint: JSON.stringify(await Promise.all(paths.map(async (tar) => [path.basename(tar), (await stat(tar)).size]))),
     shards: paths,
     stream: (streaming: StreamOptions): SampleStream => new ShardStream(paths, { grouped, buffer, damaged }, streaming),
   };

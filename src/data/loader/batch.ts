@@ -19,7 +19,6 @@ export class Batch {
   /** How long the caller waited for this batch, in milliseconds. */
   readonly waited: number;
 
-  /** @internal */
   /** @internal A loader makes them. */
   constructor(tensors: { pixelValues: Tensor; imageIds: Tensor }, samples: readonly Sample[], waited: number) {
     this.pixelValues = tensors.pixelValues;
