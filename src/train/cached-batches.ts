@@ -38,6 +38,8 @@ export interface CachedBatchesOptions {
 /**
  * Batches of a data set whose pictures' features are in a cache: no picture is opened. Samples without a picture in the cache, or without a
  * caption, are passed over; what fills no batch at the end is left out.
+ *
+ * @throws ArgumentError, when batches are asked for, where the data set has none in the cache
  */
 export function cachedBatches(dataset: Dataset, cache: FeatureCache, options: CachedBatchesOptions): BatchStream<CachedBatch> {
   checkArgument('dataset', dataset, having('stream'));
@@ -50,7 +52,7 @@ export function cachedBatches(dataset: Dataset, cache: FeatureCache, options: Ca
   const stream = dataset.stream({ seed, shuffle, epochs, from });
   return {
     async next() {
-      const samples = await take(stream, batchSize, (sample) => cache.has(sample.imageId));
+      const samples = await take(stream, batchSize, (sample) => cache.has(sample.imageId), 2 * (dataset.length ?? 0) + PATIENCE);
       if (samples === null) return { done: true, value: undefined };
       const ids = samples.map(({ imageId }) => imageId);
       const value = {
@@ -111,13 +113,29 @@ export async function* cachedGallery(
   }
 }
 
+/** Samples that are passed over one after another, beyond twice the data set's, before it is a mistake. */
+const PATIENCE = 1000;
+
 /** The next samples that can be used; null where there are not enough. */
-async function take(stream: SampleStream, count: number, fits: (sample: Sample) => boolean): Promise<Sample[] | null> {
+async function take(
+  stream: SampleStream,
+  count: number,
+  fits: (sample: Sample) => boolean,
+  most: number,
+): Promise<Sample[] | null> {
   const samples: Sample[] = [];
+  let first: number | undefined;
+  let passed = 0;
   while (samples.length < count) {
     const drawn = await stream.next();
     if (drawn === undefined) return null;
-    if (!isBroken(drawn.entry) && fits(drawn.entry)) samples.push(drawn.entry);
+    first ??= drawn.epoch;
+    if (!isBroken(drawn.entry) && fits(drawn.entry)) {
+      samples.push(drawn.entry);
+      passed = 0;
+    } else if (++passed > most && samples.length === 0 && drawn.epoch > first + 1) {
+      throw new ArgumentError('cache', 'a cache with pictures of the data set', 'one without any');
+    }
   }
   return samples;
 }

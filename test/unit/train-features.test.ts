@@ -238,6 +238,16 @@ describe('a cache of features', () => {
     cache.close();
   });
 
+  test('of other pictures is refused, instead of looked through for ever', async () => {
+    const cache = await open();
+    const file = path.join(root, 'others.jsonl');
+    fs.writeFileSync(file, `${JSON.stringify({ image: 'tea.png', caption: 'tea' })}\n`);
+    const batches = cachedBatches(await jsonLines(file), cache, { batchSize: 2 });
+    await expect(batches.next()).rejects.toThrow('expected a cache with pictures of the data set for cache');
+    await batches.close();
+    cache.close();
+  });
+
   test('leaves no tensors behind', async () => {
     const cache = await open();
     const before = memory().tensors;
