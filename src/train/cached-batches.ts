@@ -50,14 +50,16 @@ export function cachedBatches(dataset: Dataset, cache: FeatureCache, options: Ca
     throw new ArgumentError('batchSize', 'a positive integer', String(batchSize));
   const from = state === undefined ? undefined : positionOf(state, dataset, seed);
   const stream = dataset.stream({ seed, shuffle, epochs, from });
+  const captionOf = ({ captions: [first = ''] }: Sample): string => cleanUp(first);
+  const fits = (sample: Sample): boolean => cache.has(sample.imageId) && captionOf(sample) !== '';
   return {
     async next() {
-      const samples = await take(stream, batchSize, (sample) => cache.has(sample.imageId), 2 * (dataset.length ?? 0) + PATIENCE);
+      const samples = await take(stream, batchSize, fits, 2 * (dataset.length ?? 0) + PATIENCE);
       if (samples === null) return { done: true, value: undefined };
       const ids = samples.map(({ imageId }) => imageId);
       const value = {
         imageFeatures: cache.features(ids),
-        captions: samples.map(({ captions }) => cleanUp(captions[0] as string)),
+        captions: samples.map(captionOf),
         imageIds: fromTypedArray(BigInt64Array.from(ids, (id) => BigInt(numberOf(id)))),
       };
       return { done: false, value };

@@ -4,6 +4,7 @@ import path from 'node:path';
 import {
   ArgumentError,
   building,
+  type CachedBatch,
   ClipVisionModel,
   cachedBatches,
   evalTransform,
@@ -235,6 +236,23 @@ describe('a cache of features', () => {
     expect(() => cachedBatches(dataset, cache, { ...options, seed: 4, state: stream.state() })).toThrow(
       'expected 4 for state.seed but received 3',
     );
+    cache.close();
+  });
+
+  test('passes over captions of which nothing is left', async () => {
+    const cache = await open();
+    const file = path.join(root, 'empty.jsonl');
+    const texts = ['', '(...)', 'a cup'];
+    fs.writeFileSync(
+      file,
+      texts.map((caption) => `${JSON.stringify({ image: NAMES[1], caption, image_id: NAMES[1] })}\n`).join(''),
+    );
+    const batches = cachedBatches(await jsonLines(file), cache, { batchSize: 2 });
+    const value = (await batches.next()).value as CachedBatch;
+    expect(value.captions).toEqual(['a cup', 'a cup']);
+    value.imageFeatures.dispose();
+    value.imageIds.dispose();
+    await batches.close();
     cache.close();
   });
 
