@@ -27,6 +27,13 @@ export class Fields extends JsonFields {
     return value as number;
   }
 
+  /** A number of blocks: each is built before weights are looked at, so a wild number would take hours. */
+  layers(name: string, otherwise: number): number {
+    const value = this.size(name, otherwise);
+    if (value > 1000) this.refuse(name, 'an integer from 1 to 1000');
+    return value;
+  }
+
   /** An integer ≥ 0: a token's id. */
   id(name: string, otherwise: number): number;
   id(name: string, otherwise: null): number | null;

@@ -110,6 +110,8 @@ describe('wrong fields are named', () => {
     ['vision_config.hidden_size', { vision_config: { hidden_size: '1408' } }, '"1408"'],
     ['vision_config.hidden_size', { vision_config: { hidden_size: 100 } }, '100'],
     ['vision_config.num_hidden_layers', { vision_config: { num_hidden_layers: 0 } }, '0'],
+    ['vision_config.num_hidden_layers', { vision_config: { num_hidden_layers: 1e9 } }, '1000000000'],
+    ['text_config.num_decoder_layers', { text_config: { model_type: 't5', num_decoder_layers: 1e9 } }, '1000000000'],
     ['vision_config.patch_size', { vision_config: { patch_size: 300 } }, '300'],
     ['vision_config.image_size', { vision_config: { image_size: [224, 224] } }, 'an array of 2'],
     ['vision_config.hidden_act', { vision_config: { hidden_act: 'mish' } }, '"mish"'],

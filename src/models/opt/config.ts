@@ -60,7 +60,7 @@ export function parseOptConfig(json: unknown, path = 'text_config'): OptConfig {
     modelType: 'opt',
     vocabSize: fields.size('vocab_size', 50272),
     hiddenSize,
-    numHiddenLayers: fields.size('num_hidden_layers', 12),
+    numHiddenLayers: fields.layers('num_hidden_layers', 12),
     numAttentionHeads,
     ffnDim: fields.size('ffn_dim', 3072),
     maxPositionEmbeddings: fields.size('max_position_embeddings', 2048),

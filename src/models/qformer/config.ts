@@ -50,7 +50,7 @@ export function parseQFormerConfig(json: unknown, encoderHiddenSize?: number, pa
   return {
     vocabSize: fields.size('vocab_size', 30522),
     hiddenSize,
-    numHiddenLayers: fields.size('num_hidden_layers', 12),
+    numHiddenLayers: fields.layers('num_hidden_layers', 12),
     numAttentionHeads,
     intermediateSize: fields.size('intermediate_size', 3072),
     hiddenAct: fields.activation('hidden_act', 'gelu'),

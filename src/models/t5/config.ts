@@ -55,7 +55,7 @@ export interface T5Config {
  */
 export function parseT5Config(json: unknown, path = 'text_config'): T5Config {
   const fields = new Fields(json, path);
-  const numLayers = fields.size('num_layers', 6);
+  const numLayers = fields.layers('num_layers', 6);
   const padTokenId = fields.id('pad_token_id', 0);
   const { gated, name } = feedForward(fields);
   const buckets = fields.size('relative_attention_num_buckets', 32);
@@ -69,7 +69,7 @@ export function parseT5Config(json: unknown, path = 'text_config'): T5Config {
     dKv: fields.size('d_kv', 64),
     dFf: fields.size('d_ff', 2048),
     numLayers,
-    numDecoderLayers: fields.size('num_decoder_layers', numLayers),
+    numDecoderLayers: fields.layers('num_decoder_layers', numLayers),
     numHeads: fields.size('num_heads', 8),
     relativeAttentionNumBuckets: buckets,
     relativeAttentionMaxDistance: maxDistance,

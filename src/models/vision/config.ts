@@ -37,7 +37,7 @@ export function parseVisionShape(fields: Fields, defaults: VisionShape): VisionS
   return {
     hiddenSize,
     intermediateSize: fields.size('intermediate_size', defaults.intermediateSize),
-    numHiddenLayers: fields.size('num_hidden_layers', defaults.numHiddenLayers),
+    numHiddenLayers: fields.layers('num_hidden_layers', defaults.numHiddenLayers),
     numAttentionHeads,
     imageSize,
     patchSize,
