@@ -1,6 +1,6 @@
 import { anObject, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
-import { clearGradients, full, gradients, keep, noGrad, scope, Tensor, zerosLike } from '../tensor/index.ts';
+import { clearGradients, full, gradients, keep, noGrad, scope, Tensor, zeros, zerosLike } from '../tensor/index.ts';
 import { fusedAdamW_ } from '../tensor/ops/foreach.ts';
 
 /** Settings of one group of parameters. */
@@ -89,14 +89,13 @@ export class AdamW {
 
   #stepGroup(slots: readonly Slot[], settings: AdamWSettings, skip: Tensor | undefined): void {
     const grads = gradients(slots.map((slot) => slot.parameter));
+    makeMoments(slots.filter((_, i) => grads[i] != null));
     // The kernel takes lists of one dtype on one device; the step counts are equal, so one tensor serves, unless gradients were missing.
     const lists = new Map<string, { slots: Slot[]; gradients: Tensor[] }>();
     for (const [i, slot] of slots.entries()) {
       const gradient = grads[i];
       if (gradient == null) continue;
       slot.steps += 1;
-      slot.average ??= keep(zerosLike(slot.parameter));
-      slot.square ??= keep(zerosLike(slot.parameter));
       const kind = `${slot.parameter.dtype} ${slot.parameter.device} ${slot.steps}`;
       let list = lists.get(kind);
       if (list === undefined) {
@@ -179,10 +178,12 @@ export class AdamW {
     this.#skipped?.zero_();
     for (const [i, group] of groups.entries()) Object.assign(this.groups[i] as AdamWSettings, group);
     noGrad(() => {
+      const [averages, squares] = ['exp_avg', 'exp_avg_sq'].map((name) => slots.map((_, i) => state.tensors.get(`${i}.${name}`)));
+      scope(() => makeMoments(slots.filter((_, i) => averages?.[i] !== undefined || squares?.[i] !== undefined)));
       for (const [i, slot] of slots.entries()) {
         slot.steps = state.steps[i] as number;
-        slot.average = adopt(slot.average, slot.parameter, state.tensors.get(`${i}.exp_avg`));
-        slot.square = adopt(slot.square, slot.parameter, state.tensors.get(`${i}.exp_avg_sq`));
+        slot.average = adopt(slot.average, averages?.[i]);
+        slot.square = adopt(slot.square, squares?.[i]);
       }
     });
   }
@@ -199,12 +200,49 @@ export class AdamW {
   }
 }
 
-function adopt(own: Tensor | null, parameter: Tensor, value: Tensor | undefined): Tensor | null {
-  if (value === undefined) {
-    own?.dispose();
-    return null;
+function adopt(own: Tensor | null, value: Tensor | undefined): Tensor | null {
+  if (value !== undefined && own !== null) return own.copy_(value);
+  own?.dispose();
+  return null;
+}
+
+/**
+ * Moments of zeros for slots that have none yet, side by side in one block of a kind: single blocks of many sizes, which stay for good, would
+ * come to lie between those of a step, and leave holes there that no other tensor fits.
+ */
+function makeMoments(slots: readonly Slot[]): void {
+  const kinds = new Map<string, Slot[]>();
+  for (const slot of slots) {
+    if (slot.average !== null && slot.square !== null) continue;
+    const { parameter } = slot;
+    // The kernel goes through memory in its order, so what lies in another order has moments like it.
+    const kind = parameter.isContiguous ? `${parameter.dtype} ${parameter.device}` : '';
+    kinds.set(kind, [...(kinds.get(kind) ?? []), slot]);
   }
-  return (own ?? keep(zerosLike(parameter))).copy_(value);
+  for (const [kind, list] of kinds) {
+    const parameters = list.flatMap(({ parameter }) => [parameter, parameter]);
+    const moments = kind === '' ? parameters.map((parameter) => zerosLike(parameter)) : zerosTogether(parameters);
+    for (const [i, slot] of list.entries()) {
+      slot.average ??= keep(moments[2 * i] as Tensor);
+      slot.square ??= keep(moments[2 * i + 1] as Tensor);
+    }
+  }
+}
+
+/** Elements to a multiple of which a part of a block is filled up, for 64 bytes even of the narrowest dtype. */
+const PART = 64;
+
+/** Zeros of the shapes of tensors of one dtype on one device, views of one block. */
+function zerosTogether(like: readonly Tensor[]): Tensor[] {
+  const sizes = like.map(({ numel }) => Math.ceil(numel / PART) * PART);
+  const { dtype, device } = like[0] as Tensor;
+  const block = zeros([sizes.reduce((sum, size) => sum + size, 0)], { dtype, device });
+  let start = 0;
+  return like.map(({ shape, numel }, i) => {
+    const part = block.narrow(0, start, numel).view(...shape);
+    start += sizes[i] as number;
+    return part;
+  });
 }
 
 function checkParameters(parameters: readonly unknown[]): void {

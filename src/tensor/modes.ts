@@ -46,10 +46,10 @@ export function inferenceMode<T>(body: () => T): T {
   }
 }
 
-let autocasting = false;
+let autocasting: Dtype | null = null;
 
-/** Whether this runs within {@link autocast}. @internal */
-export function isAutocasting(): boolean {
+/** The dtype of matrix products where this runs within {@link autocast}, or else null. @internal */
+export function autocastDtype(): Dtype | null {
   return autocasting;
 }
 
@@ -60,7 +60,7 @@ export function autocast<T>(options: { device?: Device; dtype: Dtype }, body: ()
   const device = options.device ?? 'cpu';
   const before = native(() => addon.setAutocast(device, dtypeCode(options.dtype)));
   const outer = autocasting;
-  autocasting = true;
+  autocasting = options.dtype;
   try {
     return done(body());
   } finally {
@@ -79,7 +79,7 @@ export function withoutAutocast<T>(device: Device, body: () => T): T {
   checkBody(body);
   const before = native(() => addon.setAutocast(device, null));
   const outer = autocasting;
-  autocasting = false;
+  autocasting = null;
   try {
     return done(body());
   } finally {

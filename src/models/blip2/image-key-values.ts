@@ -3,7 +3,9 @@
 import type { LayerNorm, Linear, Parameter } from '../../nn/index.ts';
 import { checkTensors } from '../../tensor/base.ts';
 import { cat, inFloat32, layerNorm, linear, noGrad, scope, type Tensor } from '../../tensor/index.ts';
-import type { CrossKeyValues, QFormerModel } from '../qformer/model.ts';
+import { autocastDtype } from '../../tensor/modes.ts';
+import type { QFormerHeads } from '../qformer/attention.ts';
+import type { CrossKeyValues, KeyValue, QFormerModel } from '../qformer/model.ts';
 
 /** What reads the features of a frozen encoder, and is trained. */
 export interface ImageReader {
@@ -17,20 +19,24 @@ export interface ImageReader {
  * Keys and values of every cross-attention from the frozen encoder's features `[B, N, W]`.
  *
  * The LayerNorm's weight γ and bias β are folded into the projections: W·(γ∘x̂ + β) + b = (W∘γ)·x̂ + (W·β + b). The normalised features x̂
- * need no gradient then, which spares the largest product of the backward pass. All layers' projections are one product.
+ * need no gradient then, which spares the largest product of the backward pass. Each layer has one product for both, of its own: one for all
+ * layers would keep all gradients of keys and values until the last of them is there.
  */
 export function imageKeyValues({ lnVision, queryTokens, qformer }: ImageReader, features: Tensor): CrossKeyValues {
   checkTensors({ features });
   return scope(() => {
-    const heads = qformer.encoder.layer.map((layer) => layer.crossattention?.attention);
-    const linears = heads.flatMap((head) => (head === undefined ? [] : [head.key, head.value]));
-    const { weight, bias } = inFloat32(features.device, () => folded(linears, lnVision));
-    const projected = linear(normalized(features.detach().to(queryTokens.dtype), lnVision), weight, bias).chunk(
-      linears.length,
-      2,
-    );
-    const next = (): Tensor => projected.shift() as Tensor;
-    return heads.map((head) => head && { key: head.split(next()).contiguous(), value: head.split(next()).contiguous() });
+    const normed = normalized(features.detach().to(queryTokens.dtype), lnVision);
+    // Once for all layers, as autocast would do it again in each.
+    const x = normed.dtype === 'float32' ? normed.to(autocastDtype() ?? 'float32') : normed;
+    return qformer.encoder.layer.map(({ crossattention }) => crossattention && keyValue(crossattention.attention, x, lnVision));
+  });
+}
+
+function keyValue(heads: QFormerHeads, x: Tensor, norm: LayerNorm | undefined): KeyValue {
+  return scope(() => {
+    const { weight, bias } = inFloat32(x.device, () => folded([heads.key, heads.value], norm));
+    const [key, value] = linear(x, weight, bias).chunk(2, 2) as [Tensor, Tensor];
+    return { key: heads.split(key).contiguous(), value: heads.split(value).contiguous() };
   });
 }
 

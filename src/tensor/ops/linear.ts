@@ -3,7 +3,7 @@ import { cpus } from 'node:os';
 import { addon } from '../../native/load.ts';
 import { handleOrNull, run, TensorBase } from '../base.ts';
 import { operator } from '../dispatch.ts';
-import { isAutocasting } from '../modes.ts';
+import { autocastDtype } from '../modes.ts';
 import type { Tensor } from '../tensor.ts';
 
 const LINEAR = operator('linear');
@@ -34,7 +34,7 @@ function suitsOneDnn(x: Tensor, weight: Tensor, bias: Tensor | null): boolean {
   const [out, width] = weight.shape as readonly [number, number];
   if (x.numel * out < LARGE || x.size(-1) !== width) return false;
   const ordinary = parts.every(({ dtype, device }) => dtype === 'float32' && device === 'cpu');
-  return ordinary && !isAutocasting() && !addon.gradModeEnabled();
+  return ordinary && autocastDtype() === null && !addon.gradModeEnabled();
 }
 
 function throughOneDnn(
