@@ -64,7 +64,10 @@ async function trainAndReport(): Promise<void> {
     summary: `${data.concepts.length} concepts drawn by ${data.sets.length} hands; ${seconds} s in all on ${threads()} threads. Shown are scenes that were kept from all training.`,
   };
   const page = { ...head, sections: [...first.page, ...second.page, ...keptAblations(options.out)] };
-  await writeReport(options.out, 'report', page, { ...head, sections: [...first.sheet, ...second.sheet] });
+  await writeReport(options.out, 'report', page, {
+    ...head,
+    sections: [...first.sheet, ...second.sheet, ...keptAblations(options.out)],
+  });
 }
 
 function loadScenes(): Promise<EmojiScenes> {

@@ -34,7 +34,7 @@ export function anyHeldOut({ concept, what }: Pair, random: Random): Description
   return { ...anything(random), ...what, concept: concept.word };
 }
 
-/** A lesson about a scene: a caption, perhaps with its first words given, or one to three questions with their answers. */
+/** A lesson about a scene: a caption, perhaps with its first words given, or one to four questions with their answers. */
 export function lesson(kind: LanguageKind, scene: Description, concepts: readonly Concept[], random: Random): Lesson {
   const pieces = random() < 0.35 ? captionPieces(scene, random) : questionPieces(kind, scene, concepts, random);
   return { description: describe(scene, random), pieces };

@@ -74,10 +74,12 @@ export class AdamW {
    * Moves every parameter by its gradient.
    * @param options.skip a float32 of one element on the parameters' device: where it is 1, nothing is moved and the step does not count.
    *   Nobody waits to see which it was.
+   * @throws ArgumentError where a setting of {@link AdamW.groups} is none
    */
   step(options: { skip?: Tensor } = {}): void {
     checkArgument('options', options, anObject);
     const { skip } = options;
+    for (const group of this.groups) validated(group); // before anything moves: a rate that is NaN would take every weight with it
     noGrad(() =>
       scope(() => {
         if (skip !== undefined) this.#skipped ??= keep(zerosLike(skip));

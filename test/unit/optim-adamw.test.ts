@@ -153,6 +153,9 @@ test('wrong settings and repeated parameters are refused', () => {
   expect(() => new AdamW([])).toThrow(/at least one tensor/);
   expect(() => new AdamW([parameter, parameter])).toThrow(/each tensor once/);
   expect(() => new AdamW([parameter], { lr: Number.NaN })).toThrow(/lr/);
+  const optimizer = new AdamW([parameter]);
+  for (const group of optimizer.groups) group.lr = Number.NaN;
+  expect(() => optimizer.step()).toThrow(expect.objectContaining({ argument: 'lr', received: 'NaN' }));
   expect(() => new AdamW([parameter], { betas: [0.9, 1] })).toThrow(/betas/);
   expect(() => clipGradNorm([parameter], 0)).toThrow(/maxNorm/);
 });
