@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { AnswerOptions, Blip2, RankedAnswer, RankOptions } from '../pipeline/index.ts';
-import { print, untilSignal } from './exit.ts';
+import { print, UsageError, untilSignal } from './exit.ts';
 import { addWritingFields, checkChoosing, withBlip2, writingSettings } from './writing.ts';
 
 /** `blip2 vqa …` */
@@ -43,6 +43,8 @@ async function vqa(image: string, questions: readonly string[], flags: VqaFlags)
   const { model, template, answers, json = false, ...rest } = flags;
   const settings = writingSettings(rest);
   checkChoosing(answers, settings);
+  // Said before the model is loaded.
+  if (questions.some((question) => question.trim() === '')) throw new UsageError('a question must not be blank');
   const { where, writing } = settings;
   const asked = await untilSignal((signal) =>
     withBlip2(model, where, (blip2) => {

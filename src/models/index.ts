@@ -16,7 +16,7 @@ export {
 } from './blip2/generative-pretraining.ts';
 export type { Language, LanguageConfig, LanguageInputs, LanguagePass } from './blip2/language/kind.ts';
 export type { LanguageModel, TextConfig } from './blip2/language/kinds.ts';
-export { loadLanguageModel, readLanguageConfig } from './blip2/language/load.ts';
+export { type LanguageLoadOptions, loadLanguageModel, readLanguageConfig } from './blip2/language/load.ts';
 export { type LoadLavisOptions, loadLavis, type SaveLavisOptions, saveLavis } from './blip2/lavis.ts';
 export type { MatchImages, MatchOptions } from './blip2/matching.ts';
 export { Blip2ForConditionalGeneration, type Blip2Inputs, type Blip2Output } from './blip2/model.ts';

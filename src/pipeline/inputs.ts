@@ -71,12 +71,21 @@ export function imagesOf<T extends ImageSource | object>(images: T | readonly T[
   return { list, single };
 }
 
-/** One text a picture; a single one stands for all. */
+/**
+ * One text a picture; a single one stands for all.
+ * @throws ArgumentError for another number of them, and for a blank one, to which a model would answer anything
+ */
 export function textsOf(name: string, texts: string | readonly string[], count: number): readonly string[] {
-  if (typeof texts === 'string') return new Array<string>(count).fill(texts);
-  if (!Array.isArray(texts) || texts.some((text) => typeof text !== 'string')) {
-    throw new ArgumentError(name, 'a string or a list of strings', typeof texts);
+  const list: readonly unknown[] = Array.isArray(texts) ? texts : [texts];
+  const odd = list.findIndex((text) => typeof text !== 'string' || text.trim() === '');
+  if (odd >= 0) {
+    throw new ArgumentError(
+      name,
+      'a text that is not blank, or a list of them',
+      `${shown(list[odd])}${list === texts ? ` at ${odd}` : ''}`,
+    );
   }
+  if (typeof texts === 'string') return new Array<string>(count).fill(texts);
   if (texts.length !== count) throw new ArgumentError(name, `one for each of the ${count} pictures`, String(texts.length));
   return texts;
 }

@@ -51,7 +51,7 @@ export interface LoadStage2Options {
 
 /**
  * Loads what a run of the second stage has trained, or LAVIS has, beside the frozen models' own files. All parts are in evaluation mode, and
- * the caller's to dispose of.
+ * the caller's to dispose of. The language model is run as the recipe says, which for T5 may be with another activation than its folder's.
  * @throws FileError, StateDictError, ArgumentError for files that are missing, not as expected, or of another model
  */
 export function loadStage2(files: Stage2Files, options: LoadStage2Options = {}): Stage2Whole {
@@ -66,7 +66,8 @@ export function loadStage2(files: Stage2Files, options: LoadStage2Options = {}):
   const tower = loadVisionTower(recipe.vision, files.visionWeights, { dtype: dtype ?? recipe.visionDtype, device });
   // What is no EVA-CLIP, `assembleBlip2` refuses.
   const visionModel = tower as VisionModel;
-  const languageModel = loadLanguageModel(files.languageModel, { dtype: dtype ?? recipe.languageModelDtype, device });
+  const { languageModelDtype, languageModel: shape } = recipe;
+  const languageModel = loadLanguageModel(files.languageModel, { dtype: dtype ?? languageModelDtype, device, shape });
   return { recipe, tokenizer, trained, visionModel, languageModel };
 }
 

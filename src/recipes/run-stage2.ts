@@ -79,7 +79,7 @@ export async function stage2Run(given: Stage2Settings, options: RunOptions = {})
   const model = newStage2Model(recipe);
   if (lastCheckpoint(out) === null) initFromStage1(model, weightsOf(from));
   if (device !== 'cpu') model.to({ device });
-  const languageModel = loadLanguageModel(folder, { dtype: recipe.languageModelDtype, device });
+  const languageModel = loadLanguageModel(folder, { dtype: recipe.languageModelDtype, device, shape: recipe.languageModel });
   return openRun(
     { recipe, settings },
     {

@@ -1,3 +1,4 @@
+import { checkAgreement } from '../models/blip2/language/agreement.ts';
 import { languageKind } from '../models/blip2/language/kinds.ts';
 import { Blip2ForGenerativePretraining, type LanguageModel, type TextConfig } from '../models/index.ts';
 import { checkArgument, having } from '../native/arguments.ts';
@@ -15,7 +16,7 @@ import { Stage2Objective } from './stage2-objective.ts';
 export interface Stage2RunOptions extends RecipeRunOptions {
   /** Of {@link newStage2Model}, with the first stage's weights in it (`initFromStage1`). */
   model: Blip2ForGenerativePretraining;
-  /** Is frozen, cast as the recipe says, and put into evaluation mode. On the model's device. */
+  /** Of `loadLanguageModel`, its `shape` the recipe's `languageModel`. Is frozen, cast as the recipe says, and put into evaluation mode. On the model's device. */
   languageModel: LanguageModel;
 }
 
@@ -29,7 +30,7 @@ export function newStage2Model(recipe: Stage2Recipe, device: Device = 'cpu'): Bl
 /**
  * A trainer of a recipe's run. It seeds the generator behind dropout, which belongs to the process. Checkpoints hold what is trained; the
  * frozen encoder and language model are no part of them.
- * @throws ArgumentError where models and recipe do not fit
+ * @throws ArgumentError where models and recipe do not fit, naming the field of the language model's configuration that changes its numbers
  */
 export function stage2Trainer(recipe: Stage2Recipe, options: Stage2RunOptions): Trainer<CaptionedBatch, Stage2Batch> {
   checkArgument('recipe', recipe, having('seed', 'model'));
@@ -43,6 +44,10 @@ export function stage2Trainer(recipe: Stage2Recipe, options: Stage2RunOptions): 
   if (of(languageModel.config) !== of(recipe.languageModel)) {
     throw new ArgumentError('languageModel', of(recipe.languageModel), of(languageModel.config));
   }
+  checkAgreement(languageModel.config, recipe.languageModel, {
+    place: 'languageModel.config.',
+    dropout: recipe.languageModelDropout,
+  });
   languageModel.freeze().eval().to(recipe.languageModelDtype);
   const splits = new Generator(recipe.seed);
   const { encoder, tokenizer } = run;

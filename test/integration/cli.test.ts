@@ -238,6 +238,8 @@ describe('a model that writes', () => {
     expect((shares[0] as number) + (shares[1] as number)).toBeCloseTo(100, 0);
     const wrong = await blip2(['vqa', photo, first as string, '--model', model, '--answers', 'a cat', '--num-beams', '2']);
     expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('with --answers nothing is written')]);
+    const blank = await blip2(['vqa', photo, first as string, ' ', '--model', model]);
+    expect([blank.code, blank.out, blank.err]).toEqual([2, '', 'blip2: a question must not be blank\n']);
   });
 
   test('talks: a question a line', async () => {

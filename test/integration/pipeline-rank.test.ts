@@ -121,6 +121,7 @@ test('what ranking and encoding are given wrongly is named', async () => {
     [() => blip2.rank(chelsea, 'q', ['a'], { template: 'none' }), 'template'],
     [() => blip2.rank(chelsea, 'q', ['a'], { numBeams: 2 } as object), 'numBeams'],
     [() => blip2.rank([chelsea, coffee], ['q'], ['a']), 'questions'],
+    [() => blip2.rank(chelsea, ' ', ['a']), 'questions'],
     [() => blip2.encode(chelsea, { beams: 2 } as object), 'beams'],
     [() => blip2.encode([]), 'images'],
     [() => blip2.countTokens(5 as unknown as string), 'prompt'],

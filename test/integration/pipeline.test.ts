@@ -135,6 +135,11 @@ test('errors keep their class and name what is wrong', async () => {
   await expect(blip2.caption(chelsea, { numBeams: 0 })).rejects.toMatchObject({ name: 'ArgumentError', argument: 'numBeams' });
   await expect(blip2.caption([])).rejects.toThrow(ArgumentError);
   await expect(blip2.answer([chelsea, coffee], ['one'])).rejects.toThrow('one for each of the 2 pictures');
+  for (const blank of ['', ' \n\t']) {
+    await expect(blip2.answer(chelsea, blank)).rejects.toMatchObject({ name: 'ArgumentError', argument: 'questions' });
+    expect(() => blip2.streamAnswer(chelsea, blank)).toThrow('expected a text that is not blank');
+  }
+  await expect(blip2.answer([chelsea, coffee], ['q', ''])).rejects.toThrow('for questions but received "" at 1');
   await expect(blip2.answer(chelsea, 'q', { template: 'none' })).rejects.toThrow('{}');
   await expect(blip2.caption(chelsea, { batchSize: 0 })).rejects.toThrow('batchSize');
   await expect(Blip2.fromPretrained(path.join(folder, 'nowhere'))).rejects.toThrow(FileError);

@@ -103,6 +103,7 @@ test.each<[string, string | object, QuestionOptions, string]>([
   ['a missing id', one({ question_id: null }), {}, 'questions[0].question_id'],
   ['an id of another kind', one({ question_id: -1.5 }), {}, 'questions[0].question_id'],
   ['a question that is no text', one({ question: ['q'] }), {}, 'questions[0].question: expected a string'],
+  ['a blank question', one({ question: ' ' }), {}, 'questions[0].question: expected a question that is not blank'],
   ['a picture outside', one({ image_id: '../../../etc/passwd' }), {}, 'questions[0].image_id'],
   ['a folder outside', { ...vqa, data_subtype: '/../../x' }, {}, 'inside the folder'],
   [

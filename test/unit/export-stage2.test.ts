@@ -9,8 +9,11 @@ import {
   building,
   CheckpointFolder,
   exportStage2,
+  FileError,
   Generator,
   inferenceMode,
+  type LanguageModel,
+  loadLanguageModel,
   loadStage2,
   newStage2Model,
   OptForCausalLM,
@@ -22,9 +25,11 @@ import {
   scope,
   setThreads,
   stage2,
+  type T5Config,
   T5ForConditionalGeneration,
   Tokenizer,
   t5ConfigToJson,
+  tensor,
   VisionModel,
 } from '../../src/index.ts';
 import { expectClose, expectEqual } from '../closeness.ts';
@@ -139,6 +144,39 @@ describe.each(['opt', 't5'] as const)('%s', (kind) => {
     const again = Blip2ForConditionalGeneration.fromPretrained(target, { dtype: 'auto' });
     expect(new Set(again.parameters().map(({ dtype }) => dtype))).toEqual(new Set(['bfloat16']));
   });
+});
+
+test("LAVIS's file beside a plain Flan-T5 is run and written with the exact gelu, as the recipe says", () => {
+  const { recipe, folder, of } = files('t5');
+  const config = path.join(of.languageModel, 'config.json');
+  // As google/flan-t5's says it, which alone means the approximation.
+  const flan = { ...JSON.parse(fs.readFileSync(config, 'utf8')), feed_forward_proj: 'gated-gelu', is_gated_act: true };
+  fs.writeFileSync(config, JSON.stringify({ ...flan, dense_act_fn: undefined }));
+  const lavis = { ...(recipe.languageModel as T5Config), isGatedAct: true, denseActFn: 'gelu' } as const;
+  const t5 = building({ generator: new Generator(2) }, () => new T5ForConditionalGeneration(lavis)).eval();
+  saveSafetensors(path.join(of.languageModel, 'model.safetensors'), t5.stateDict());
+  const file = path.join(folder, 'lavis.safetensors');
+  saveLavis(newStage2Model(recipe), file);
+  const whole = loadStage2({ ...of, checkpoint: file, recipe: { ...recipe, languageModel: lavis } });
+  const target = path.join(folder, 'exported');
+  exportStage2(whole, target);
+  expect(JSON.parse(fs.readFileSync(path.join(target, 'config.json'), 'utf8'))).toMatchObject({
+    text_config: { dense_act_fn: 'gelu', is_gated_act: true },
+  });
+  const again = Blip2ForConditionalGeneration.fromPretrained(target);
+  const logits = (model: LanguageModel) => {
+    const own = model as T5ForConditionalGeneration;
+    const ids = tensor([[7, 8, 9, 1]], { dtype: 'int64' });
+    return inferenceMode(() => own.project(own.decode(ids, own.encode(own.embed(ids), null), null)));
+  };
+  scope(() => {
+    for (const model of [whole.languageModel, again.languageModel]) expectEqual(logits(model), logits(t5));
+    const plain = loadLanguageModel(of.languageModel);
+    expect(logits(plain).equal(logits(t5))).toBe(false);
+  });
+  const deeper = { ...recipe, languageModel: { ...lavis, numDecoderLayers: 2 } };
+  expect(() => loadStage2({ ...of, checkpoint: file, recipe: deeper })).toThrow(FileError);
+  expect(() => loadStage2({ ...of, checkpoint: file, recipe: deeper })).toThrow('for numDecoderLayers but received 1');
 });
 
 test('parts that do not fit are named', () => {

@@ -182,6 +182,70 @@ test.each(['opt', 't5'])('the language model of a whole BLIP-2 (%s)', (name) => 
   expect(readLanguageConfig(whole).modelType).toBe(name);
 });
 
+describe('a folder with a wanted shape', () => {
+  // As google/flan-t5's config.json says it.
+  const flan = { ...t5ConfigToJson({ ...untied, isGatedAct: true }), feed_forward_proj: 'gated-gelu', dense_act_fn: undefined };
+  const wanted = { ...parseT5Config(flan), denseActFn: 'gelu' as const };
+  const write = (): void => {
+    configure(flan);
+    const model = built(() => new T5ForConditionalGeneration(wanted));
+    saveSafetensors(path.join(folder, 'model.safetensors'), model.stateDict());
+  };
+
+  test("T5's activation is the wanted one, the folder's own unless told", () => {
+    write();
+    const run = (model: LanguageModel): number[] =>
+      inferenceMode(() =>
+        scope(() => {
+          const own = model as T5ForConditionalGeneration;
+          const ids = tensor([[7, 8, 9, 1]], { dtype: 'int64' });
+          return own
+            .project(own.decode(ids, own.encode(own.embed(ids), null), null))
+            .reshape(-1)
+            .toArray() as number[];
+        }),
+      );
+    const [plain, exact] = [loadLanguageModel(folder), loadLanguageModel(folder, { shape: wanted })];
+    expect([plain.config, exact.config].map((config) => (config as typeof wanted).denseActFn)).toEqual(['gelu_new', 'gelu']);
+    expect(run(exact)).toEqual(run(built(() => new T5ForConditionalGeneration(exact.config as typeof wanted)).eval()));
+    expect(run(exact)).not.toEqual(run(plain));
+  });
+
+  test('what changes no number, or the weights decide, may differ', () => {
+    write();
+    const shape = { ...wanted, vocabSize: 19, bosTokenId: 5, dropoutRate: 0.5, tieWordEmbeddings: true };
+    expect(loadLanguageModel(folder, { shape }).config).toMatchObject({
+      vocabSize: 20,
+      bosTokenId: null,
+      tieWordEmbeddings: false,
+    });
+  });
+
+  test.each([
+    [{ ...wanted, numLayers: 2 }, 'expected 2, as the wanted shape has it, for numLayers but received 1'],
+    [{ ...wanted, scaleDecoderOutputs: false }, 'for scaleDecoderOutputs but received true'],
+    [{ ...wanted, layerNormEpsilon: 1e-5 }, 'for layerNormEpsilon but received 0.000001'],
+    [opt, 'expected "opt", as the wanted shape has it, for modelType but received "t5"'],
+  ])('what does is refused by its name: %#', (shape, message) => {
+    write();
+    const error = failure(() => loadLanguageModel(folder, { shape })) as FileError;
+    expect(error).toBeInstanceOf(FileError);
+    expect(error.file).toBe(path.join(folder, 'config.json'));
+    expect(error.message).toContain(message);
+  });
+
+  test("OPT's activation is the folder's, or refused", () => {
+    configure(optConfigToJson(opt));
+    saveSafetensors(path.join(folder, 'model.safetensors'), models.opt.stateDict());
+    expectSame(loadLanguageModel(folder, { shape: { ...opt, eosTokenId: 9 } }), models.opt);
+    const shape = { ...opt, activationFunction: 'gelu' as const };
+    expect(() => loadLanguageModel(folder, { shape })).toThrow('for activationFunction but received "relu"');
+    for (const wrong of ['flan-t5-xl', null, {}]) {
+      expect(failure(() => loadLanguageModel(folder, { shape: wrong as never }))).toMatchObject({ argument: 'shape' });
+    }
+  });
+});
+
 describe("T5's output table in a whole BLIP-2", () => {
   const fixture = path.join(import.meta.dirname, '../fixtures/hf/t5');
   const [HEAD, TABLE] = ['language_model.lm_head.weight', 'language_model.shared.weight'];

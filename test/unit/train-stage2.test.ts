@@ -8,12 +8,15 @@ import {
   initFromStage1,
   loadTrainedParts,
   newStage2Model,
+  type OptConfig,
   openSafetensors,
+  type Stage2Recipe,
   StateDictError,
   saveLavis,
   saveSafetensors,
   setThreads,
   stage2Trainer,
+  type T5Config,
   type Tensor,
   threads,
 } from '../../src/index.ts';
@@ -176,6 +179,24 @@ test('models that the recipe does not say are refused', () => {
   const other = tinyStage2('t5');
   expect(() => stage2Trainer(other, { ...run, model, languageModel })).toThrow(
     'expected t5, 24 wide for languageModel but received opt, 24 wide',
+  );
+  const tiny = recipe.languageModel as OptConfig;
+  const deeper = tinyStage2('opt', { languageModel: { ...tiny, numHiddenLayers: 3, dropout: 0.3 } });
+  expect(() => stage2Trainer(deeper, { ...run, model, languageModel })).toThrow(
+    'expected 3, as the wanted shape has it, for languageModel.config.numHiddenLayers but received 2',
+  );
+  const dropping = tinyStage2('opt', { languageModel: { ...tiny, dropout: 0.3 }, languageModelDropout: true });
+  expect(() => stage2Trainer(dropping, { ...run, model, languageModel })).toThrow(
+    'for languageModel.config.dropout but received 0.1',
+  );
+  const quiet = { ...dropping, languageModelDropout: false };
+  expect(() => stage2Trainer(quiet, { ...run, model, languageModel })).not.toThrow();
+  const [t5, exact] = (['gelu_new', 'gelu'] as const).map((denseActFn) =>
+    tinyStage2('t5', { languageModel: { ...(other.languageModel as T5Config), denseActFn } }),
+  ) as [Stage2Recipe, Stage2Recipe];
+  const t5Parts = { ...run, model: tinyStage2Model(t5), languageModel: tinyLanguageModel(t5), tokenizer: wordTokenizer('t5') };
+  expect(() => stage2Trainer(exact, t5Parts)).toThrow(
+    'expected "gelu", as the wanted shape has it, for languageModel.config.denseActFn but received "gelu_new"',
   );
   const wider = tinyStage2Model(tinyStage2('opt', { model: { numQueryTokens: 3 } }));
   expect(() => stage2Trainer(recipe, { ...run, model: wider, languageModel })).toThrow('for model but received one of another');

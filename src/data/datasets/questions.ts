@@ -166,7 +166,9 @@ function readQuestion(
   if (imageId === undefined) throw fields.refusal(idName, 'a whole number from 0 or a string');
   const name = imageName.replaceAll('{}', () => (typeof imageId === 'number' ? String(imageId).padStart(12, '0') : imageId));
   if (!staysInside(name)) throw fields.refusal(idName, 'an id that makes a path inside the folder', shown(name));
-  return { question: text(fields, 'question'), image: path.join(folder, name), imageId };
+  const question = text(fields, 'question');
+  if (question.trim() === '') throw fields.refusal('question', 'a question that is not blank');
+  return { question, image: path.join(folder, name), imageId };
 }
 
 function ownId(fields: FileFields, name: string, seen: Set<number | string>): number | string {

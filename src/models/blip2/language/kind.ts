@@ -90,4 +90,6 @@ export interface LanguageKind<C extends LanguageConfig = LanguageConfig, M exten
    * @param prefix what stands before the model's names in the file
    */
   complete?(config: C, file: TensorFile, prefix: string): C;
+  /** A folder's configuration with what a wanted shape decides over it: what BLIP-2 runs in another way than the folder says. */
+  adapt?(config: C, wanted: C): C;
 }

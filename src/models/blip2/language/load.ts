@@ -1,8 +1,19 @@
+import { anObject, checkArgument, having, optional } from '../../../native/arguments.ts';
 import { ArgumentError } from '../../../native/errors.ts';
 import { openWeights, type TensorFile } from '../../../tensor/index.ts';
 import { type CheckpointRules, type LoadOptions, loadPretrained, readConfig } from '../../checkpoint.ts';
 import type { JsonObject } from '../../fields.ts';
+import { checkAgreement } from './agreement.ts';
 import { type LanguageModel, languageKind, languageKinds, type TextConfig } from './kinds.ts';
+
+/** How {@link loadLanguageModel} loads. */
+export interface LanguageLoadOptions extends LoadOptions {
+  /**
+   * What the model is to be, such as a recipe's `languageModel`. T5's `denseActFn` goes before the folder's: LAVIS runs Flan-T5 with `'gelu'`, where its own
+   * config.json means `'gelu_new'`. Any other field that changes the numbers must be the folder's. The folder's own unless told.
+   */
+  shape?: TextConfig | undefined;
+}
 
 /** Where a whole BLIP-2 has its language model. */
 const WITHIN = 'language_model.';
@@ -20,12 +31,15 @@ export function readLanguageConfig(folder: string): TextConfig {
  * `T5ForConditionalGeneration`), or a whole BLIP-2's, in safetensors or `.bin`, in one file or several. The weights go straight into the wanted
  * dtype and onto the device. The model is in evaluation mode; `freeze()` keeps it as it is.
  *
- * @throws FileError for a file that is missing, not as expected, or of another model; StateDictError where weights and configuration do not fit
+ * @throws FileError for a file that is missing, not as expected, or of another model or `shape`; StateDictError where weights and configuration do not fit
  * @example const opt = loadLanguageModel('opt-2.7b', { dtype: 'bfloat16' }).freeze();
  */
-export function loadLanguageModel(folder: string, options: LoadOptions = {}): LanguageModel {
-  return loadPretrained(folder, options, {
-    parse,
+export function loadLanguageModel(folder: string, options: LanguageLoadOptions = {}): LanguageModel {
+  checkArgument('options', options, anObject);
+  const { shape, ...rest } = options;
+  checkArgument('shape', shape, optional(having('modelType')));
+  return loadPretrained(folder, rest, {
+    parse: (json) => adapted(parse(json), shape),
     complete: completed,
     build: (config) => languageKind(config.modelType).build(config),
     rules: (config, model) => languageRules(config, new Set(model.stateDict().keys()), folder),
@@ -44,6 +58,15 @@ function parse(json: JsonObject): TextConfig {
     throw new ArgumentError(field, expected, JSON.stringify(named) ?? 'nothing');
   }
   return languageKind(known).parseConfig(own ?? {}, whole ? 'text_config' : '');
+}
+
+/** A folder's configuration, once it is the wanted one. */
+function adapted(config: TextConfig, wanted: TextConfig | undefined): TextConfig {
+  if (wanted === undefined) return config;
+  const { adapt } = languageKind(config.modelType);
+  const own = config.modelType === wanted.modelType && adapt !== undefined ? adapt(config, wanted) : config;
+  checkAgreement(own, wanted);
+  return own;
 }
 
 /** A configuration that also says what only a folder's weights show. */

@@ -44,6 +44,8 @@ export const t5: LanguageKind<T5Config, T5ForConditionalGeneration> = {
     const [head, words] = [prefix + HEAD, prefix + WORDS];
     return { ...config, tieWordEmbeddings: !file.has(head) || isSame(file, head, words) };
   },
+  // LAVIS sets the exact gelu over the approximation that Flan-T5's own files say.
+  adapt: (config, { denseActFn }) => ({ ...config, denseActFn }),
 };
 
 function isSame(file: TensorFile, a: string, b: string): boolean {
