@@ -243,6 +243,9 @@ describe('a folder with a wanted shape', () => {
     for (const wrong of ['flan-t5-xl', null, {}]) {
       expect(failure(() => loadLanguageModel(folder, { shape: wrong as never }))).toMatchObject({ argument: 'shape' });
     }
+    for (const wrong of [{ modelType: 'llama' }, { modelType: 't5' }, { ...wanted, denseActFn: 'gelus' }]) {
+      expect(failure(() => loadLanguageModel(folder, { shape: wrong as never }))).toBeInstanceOf(ArgumentError);
+    }
   });
 });
 

@@ -1,5 +1,6 @@
-import { anObject, checkArgument, having, optional } from '../../../native/arguments.ts';
+import { anObject, checkArgument, having } from '../../../native/arguments.ts';
 import { ArgumentError } from '../../../native/errors.ts';
+import { shown } from '../../../native/fields.ts';
 import { openWeights, type TensorFile } from '../../../tensor/index.ts';
 import { type CheckpointRules, type LoadOptions, loadPretrained, readConfig } from '../../checkpoint.ts';
 import type { JsonObject } from '../../fields.ts';
@@ -31,13 +32,14 @@ export function readLanguageConfig(folder: string): TextConfig {
  * `T5ForConditionalGeneration`), or a whole BLIP-2's, in safetensors or `.bin`, in one file or several. The weights go straight into the wanted
  * dtype and onto the device. The model is in evaluation mode; `freeze()` keeps it as it is.
  *
- * @throws FileError for a file that is missing, not as expected, or of another model or `shape`; StateDictError where weights and configuration do not fit
+ * @throws FileError for a file that is missing, not as expected, or of another model or `shape`; StateDictError where weights and configuration do
+ *   not fit; ArgumentError for a `shape` that is none
  * @example const opt = loadLanguageModel('opt-2.7b', { dtype: 'bfloat16' }).freeze();
  */
 export function loadLanguageModel(folder: string, options: LanguageLoadOptions = {}): LanguageModel {
   checkArgument('options', options, anObject);
   const { shape, ...rest } = options;
-  checkArgument('shape', shape, optional(having('modelType')));
+  if (shape !== undefined) checkShape(shape);
   return loadPretrained(folder, rest, {
     parse: (json) => adapted(parse(json), shape),
     complete: completed,
@@ -58,6 +60,16 @@ function parse(json: JsonObject): TextConfig {
     throw new ArgumentError(field, expected, JSON.stringify(named) ?? 'nothing');
   }
   return languageKind(known).parseConfig(own ?? {}, whole ? 'text_config' : '');
+}
+
+/** What JavaScript gives may be a part of a shape, or none. */
+function checkShape(shape: TextConfig): void {
+  checkArgument('shape', shape, having('modelType'));
+  const { modelType } = shape;
+  if (!languageKinds.includes(modelType))
+    throw new ArgumentError('shape.modelType', languageKinds.join(' or '), shown(modelType));
+  const { parseConfig, configToJson } = languageKind(modelType);
+  parseConfig(configToJson(shape), 'shape');
 }
 
 /** A folder's configuration, once it is the wanted one. */
