@@ -6,10 +6,7 @@ setThreads(Number(process.argv[2] ?? 1));
 
 const ways = {
   linear: (x, weight, bias) => callOperator('linear', x, weight, bias),
-  oneDNN: (x, weight, bias) => {
-    const product = callOperator('mkldnn_linear', callOperator('to_mkldnn', x, null), weight, bias);
-    return callOperator('to_dense', product, null, null);
-  },
+  oneDNN: (x, weight, bias) => callOperator('mkldnn::_linear_pointwise', x, weight, bias, 'none', [], ''),
 };
 
 /** The median of five measurements. */

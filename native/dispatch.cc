@@ -107,6 +107,10 @@ c10::IValue Box(const Given& given, size_t i) {
                      [&](napi_value element, uint32_t) { list.push_back(ToScalar(env, element, name)); });
       return list;
     }
+    case Kind::kOptionalScalarList:
+      return ToList<std::optional<at::Scalar>>(given, i, "an array of numbers and nulls", [&](napi_value element) {
+        return IsNullish(env, element) ? std::nullopt : std::optional<at::Scalar>(ToScalar(env, element, name));
+      });
     case Kind::kIntList: {
       const Ints ints = given.IntList(i);
       return c10::IValue(at::IntArrayRef(ints));
@@ -291,7 +295,8 @@ napi_value Schema(napi_env env, napi_callback_info info) {
     napi_create_array(env, &handles);
     napi_create_array(env, &names);
     uint32_t index = 0;
-    for (const auto& type : schema.returns()) napi_set_element(env, returns, index++, ToJs(env, type.real_type()->annotation_str()));
+    for (const auto& type : schema.returns())
+      napi_set_element(env, returns, index++, ToJs(env, type.real_type()->annotation_str()));
     uint32_t written = 0, handled = 0;
     const auto& parameters = operators[id]->parameters;
     for (uint32_t i = 0; i < parameters.size(); ++i) {

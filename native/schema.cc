@@ -44,6 +44,7 @@ Kind ElementKind(const c10::TypePtr& type, const std::string& argument) {
 Kind ListKind(const c10::TypePtr& element, const std::string& argument) {
   if (auto optional = element->cast<c10::OptionalType>()) {
     if (optional->getElementType()->kind() == c10::TypeKind::TensorType) return Kind::kOptionalTensorList;
+    if (optional->getElementType()->kind() == c10::TypeKind::NumberType) return Kind::kOptionalScalarList;
   } else {
     switch (ElementKind(element, argument)) {
       case Kind::kTensor:

@@ -24,6 +24,7 @@ enum class Kind : uint8_t {
   kTensorList,
   kOptionalTensorList,
   kScalarList,
+  kOptionalScalarList,
   kIntList,
   kFloatList,
   kBoolList,

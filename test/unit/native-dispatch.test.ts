@@ -3,9 +3,11 @@ import {
   arange,
   callOperator,
   type Dtype,
+  eye,
   Generator,
   linspace,
   memory,
+  noGrad,
   ones,
   operatorNames,
   operatorSchema,
@@ -66,6 +68,17 @@ describe('every kind of argument', () => {
       [1, 2, 3],
       [0.5, 1.5, 2.5],
     ]);
+  });
+
+  test('Scalar?[]', () => {
+    const product = 'mkldnn::_linear_pointwise';
+    if (!operatorNames().includes(product)) return; // a libtorch without oneDNN
+    const clipped = (limits: (number | null)[]): Tensor => noGrad(() => call(product, x, eye(3), null, 'hardtanh', limits, ''));
+    expect(numbers(clipped([1, 4]))).toEqual([
+      [1, 1, 2],
+      [3, 4, 4],
+    ]);
+    expect(() => clipped([1, 'four' as unknown as number])).toThrow(expect.objectContaining({ argument: 'scalars' }));
   });
 
   test('int, SymInt, int?, SymInt?', () => {

@@ -10,24 +10,33 @@ const LINEAR = operator('linear');
 
 /** x·Wᵀ + b; x `[…, in]`, weight `[out, in]`, bias `[out]`. */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
-  if (oneDnn !== null && suitsOneDnn(x, weight, bias)) return throughOneDnn(oneDnn, x, weight, bias);
+  if (oneDnn !== null && suitsOneDnn(x, weight, bias)) {
+    return run(oneDnn, x.handle, weight.handle, handleOrNull(bias, 'bias'), 'none', [], '');
+  }
   return run(LINEAR, x?.handle, weight?.handle, handleOrNull(bias, 'bias'));
 }
 
 /**
  * On AMD's processors MKL, which PyTorch multiplies float32 matrices with, runs kernels of an older kind, and for few rows packs the
- * weights anew in every call. oneDNN, which PyTorch has too, takes about half of the time. Its operator knows its own kind of tensors alone,
- * but takes weights as they are, so that only rows are copied, there and back. `bench/linear.mjs` measures it.
+ * weights anew in every call. oneDNN, which PyTorch has too, takes about half of the time. `bench/linear.mjs` measures it.
  */
 const oneDnn =
   process.arch === 'x64' && process.env.BLIP2_MKL !== 'fast' && cpus()[0]?.model.includes('AMD')
-    ? { enter: operator('to_mkldnn'), multiply: operator('mkldnn_linear'), leave: operator('to_dense') }
+    ? operatorOrNull('mkldnn::_linear_pointwise')
     : null;
 
-/** M·N·K from which the product outweighs the copies. */
-const LARGE = 2 ** 21;
+function operatorOrNull(name: string): number | null {
+  try {
+    return operator(name);
+  } catch {
+    return null; // libtorch can be built without oneDNN
+  }
+}
 
-/** Without gradients: kept for backward, the copies would cost memory. */
+/** M·N·K from which oneDNN is the faster one: it takes longer to start. */
+const LARGE = 2 ** 20;
+
+/** Without gradients, which oneDNN's operator has none of. */
 function suitsOneDnn(x: Tensor, weight: Tensor, bias: Tensor | null): boolean {
   const parts = bias === null ? [x, weight] : [x, weight, bias];
   if (!parts.every((part) => part instanceof TensorBase && part.handle !== 0) || weight.ndim !== 2 || x.ndim < 2) return false;
@@ -35,15 +44,4 @@ function suitsOneDnn(x: Tensor, weight: Tensor, bias: Tensor | null): boolean {
   if (x.numel * out < LARGE || x.size(-1) !== width) return false;
   const ordinary = parts.every(({ dtype, device }) => dtype === 'float32' && device === 'cpu');
   return ordinary && autocastDtype() === null && !addon.gradModeEnabled();
-}
-
-function throughOneDnn(
-  { enter, multiply, leave }: NonNullable<typeof oneDnn>,
-  x: Tensor,
-  weight: Tensor,
-  bias: Tensor | null,
-): Tensor {
-  using rows = run(enter, x.handle, null);
-  using product = run(multiply, rows.handle, weight.handle, handleOrNull(bias, 'bias'));
-  return run(leave, product.handle, null, null);
 }
