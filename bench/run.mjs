@@ -1,7 +1,7 @@
 // `npm run bench`: this library against PyTorch, transformers and Pillow, in turns on the same libtorch.
 //   npm run bench -- [--only add,qformer] [--threads 2] [--rounds 9] [--quick] [--cpu] [--batch 4] [--all]
 // Writes bench/RESULTS.md; with any of these options but `--all` it prints alone, unless `--write` is one of them. `--all` also runs the rows at
-// full size. On a machine that does other things too, `--cpu --threads 1` is of use: it
+// full size; `--rounds` allows each row so many at most. On a machine that does other things too, `--cpu --threads 1` is of use: it
 // compares processor time instead of time, for rows whose processes stay. `--batch` changes the batch of rows that have one.
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -34,6 +34,8 @@ const { values: options } = parseArgs({
     write: { type: 'boolean', default: false },
   },
 });
+/** A row's own rounds, or fewer. */
+const roundsOf = (own) => Math.min(own, Number(options.rounds ?? own));
 const chosen = choose(
   options.only.split(',').filter((word) => word !== ''),
   options.all,
@@ -125,7 +127,7 @@ async function turns(row) {
     commands.map((command) => child([...pin, ...command])),
     {
       agree: row.agree,
-      rounds: Number(options.rounds ?? (options.quick ? 3 : (row.rounds ?? 9))),
+      rounds: roundsOf(options.quick ? 3 : (row.rounds ?? 9)),
       roundSeconds: options.quick ? 0.5 : 1,
       once: row.once,
       clock: options.cpu ? 'cpuSeconds' : 'seconds',
@@ -145,7 +147,7 @@ const once = async (name, work) => {
 async function micro(row) {
   const args = ['--threads', String(threads), '--rounds', options.quick ? '60' : '250'];
   const commands = [ours('micro.mjs', ...args), theirs('micro.py', ...args)].map(child);
-  const rounds = Number(options.rounds ?? (options.quick ? 1 : 3));
+  const rounds = roundsOf(options.quick ? 1 : 3);
   const sides = await once('micro', () => startsInTurns(commands, rounds, progress('small operators')));
   return summary(...sides.map((side) => side.map((answer) => answer[row.name])));
 }
@@ -155,7 +157,7 @@ async function start(row) {
   const { script, rounds, value, theirs: against = value, agree } = row;
   const args = settingsOf(row);
   const commands = [ours(`ours/${script}.mjs`, args), theirs(`peer/${script}.py`, args)].map(child);
-  const count = Number(options.rounds ?? (options.quick ? 1 : rounds));
+  const count = roundsOf(options.quick ? 1 : rounds);
   const sides = await once(`${script} ${args}`, () => startsInTurns(commands, count, progress(row.title), row.warm));
   const difference = agree(sides[0][0], sides[1][0]);
   if (difference !== '') throw new Error(`the two sides do not compute the same: ${difference}`);
