@@ -49,7 +49,7 @@ export function embedding(weight: Tensor, ids: Tensor): Tensor {
 }
 
 /** Elements from which memory counts; below, PyTorch's `dropout` is the faster one. */
-const LARGE = 2 ** 20;
+const LARGE = 2 ** 18;
 
 /** Zeroes elements with probability p and scales the others by 1/(1 − p). */
 export function dropout(x: Tensor, p: number): Tensor {
