@@ -53,7 +53,7 @@ export function doctor(log: Log): Report {
   const tried = candidates();
   const host = describeHost(log, note);
   describeLibtorch(tried, log, note);
-  const addons = describeAddons(log);
+  const addons = describeAddons(log, note);
   const probe = runProbe();
   const loads = describeLoad(probe, tried, log, note);
   const cpu = describeCpu(probe, log, note);
@@ -119,7 +119,7 @@ function passedOverRemedy(version: string | undefined): string {
   return '`npx blip2 setup` builds the addon for it; or unset it';
 }
 
-function describeAddons(log: Log): Addon[] {
+function describeAddons(log: Log, note: Note): Addon[] {
   log('addon');
   const addons = builtAddons().map(({ version, file }): Addon => {
     const stamp = readStamp(file);
@@ -131,6 +131,7 @@ function describeAddons(log: Log): Addon[] {
   for (const { kind, version, file, built, stale } of addons) {
     const when = built === null ? '' : `, built ${built}`;
     log(`  ${kind} for libtorch ${version}: ${file}${when}${stale ? ', its sources have changed since' : ''}`);
+    if (stale) note(false, `${file} is older than its sources`, '`npx blip2 setup` (in a clone `npm run build`) builds it anew');
   }
   log(`  opener: ${builtFiles('opener.node')[0] ?? 'missing'}`);
   return addons;

@@ -1,6 +1,17 @@
 // What a user does: installs the packed package, without install scripts, into a folder of their own, and uses it from there.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { isCurrent } from '../../src/cli/build.ts';
@@ -77,6 +88,11 @@ test('the package installs into another folder and works there, from ESM and Com
   const report = run('npx', ['blip2', 'doctor']);
   expect(report).toContain(`prebuilt for libtorch ${version}: ${installed}`);
   expect(report).toContain('Everything needed is there.');
+  const source = path.join(installed, 'native/storage.cc');
+  const content = readFileSync(source);
+  appendFileSync(source, '\n');
+  expect(run('npx', ['blip2', 'doctor'])).toMatch(/hint: .* is older than its sources\n {4}remedy: `npx blip2 setup`/);
+  writeFileSync(source, content);
 
   writeFileSync(
     path.join(app, 'cjs.cjs'),
