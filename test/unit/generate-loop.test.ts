@@ -17,12 +17,9 @@ const kinds: readonly [string, GenerateOptions][] = [
 
 /** The tensors that stay alive beyond what `body` returns. */
 async function liveAfter(body: () => Promise<void>): Promise<number> {
-  for (;;) {
-    const before = await settled();
-    await body();
-    const live = memory().tensors - before;
-    if (live >= 0) return live; // fewer than before: what an earlier file of this process left was freed meanwhile
-  }
+  const before = await settled();
+  await body();
+  return memory().tensors - before;
 }
 
 /** Live tensors once the garbage collector has freed what earlier tests left behind. */
