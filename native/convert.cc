@@ -113,7 +113,8 @@ int64_t ToInt64(napi_env env, napi_value value, const char* argument) {
     napi_get_value_bigint_int64(env, value, &integer, &lossless);
     if (lossless) return integer;
   }
-  throw ArgumentError(argument, "an integer", Describe(env, value));
+  const bool large = TypeOf(env, value) == napi_bigint;
+  throw ArgumentError(argument, "an integer", large ? "a BigInt that int64 cannot hold" : Describe(env, value));
 }
 
 double ToDouble(napi_env env, napi_value value, const char* argument) {
@@ -153,8 +154,12 @@ at::Scalar ToScalar(napi_env env, napi_value value, const char* argument) {
   switch (TypeOf(env, value)) {
     case napi_boolean:
       return at::Scalar(ToBool(env, value, argument));
-    case napi_bigint:
-      return at::Scalar(ToInt64(env, value, argument));
+    case napi_bigint: {
+      uint64_t integer = 0;
+      bool lossless = false;
+      napi_get_value_bigint_uint64(env, value, &integer, &lossless);
+      return lossless ? at::Scalar(integer) : at::Scalar(ToInt64(env, value, argument));
+    }
     default:
       throw ArgumentError(argument, "a number, BigInt or boolean", Describe(env, value));
   }
@@ -222,6 +227,16 @@ napi_value ToJs(napi_env env, double value) {
   return result;
 }
 
+napi_value ToJs(napi_env env, const at::Scalar& value) {
+  if (value.isComplex()) throw ArgumentError("result", "a real number", "a complex number");
+  if (value.isBoolean()) return ToJs(env, value.toBool());
+  if (value.isFloatingPoint()) return ToJs(env, value.toDouble());
+  if (value.type() != c10::ScalarType::UInt64) return ToJs(env, value.toLong());
+  napi_value result;
+  napi_create_bigint_uint64(env, value.toUInt64(), &result);
+  return result;
+}
+
 napi_value ToJs(napi_env env, const std::string& value) {
   napi_value result;
   napi_create_string_utf8(env, value.data(), value.size(), &result);
@@ -258,10 +273,8 @@ napi_value ToJs(Environment& environment, c10::IValue&& value) {
     return ToJs(env, value.toBool());
   } else if (value.isSymBool()) {
     return ToJs(env, value.toSymBool().guard_bool(__FILE__, __LINE__));
-  } else if (value.isScalar()) {
-    const at::Scalar scalar = value.toScalar();
-    if (scalar.isComplex()) throw ArgumentError("result", "a real number", "a complex number");
-    return scalar.isFloatingPoint() ? ToJs(env, scalar.toDouble()) : ToJs(env, scalar.toLong());
+  } else if (value.isScalar() || value.isUnsigned()) {
+    return ToJs(env, value.toScalar());
   } else if (value.isString()) {
     return ToJs(env, value.toStringRef());
   } else if (value.isDevice()) {

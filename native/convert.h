@@ -55,6 +55,7 @@ napi_value ToJs(napi_env env, bool value);
 napi_value ToJs(napi_env env, int32_t value);
 napi_value ToJs(napi_env env, int64_t value);  // a BigInt where a number could not hold it
 napi_value ToJs(napi_env env, double value);
+napi_value ToJs(napi_env env, const at::Scalar& value);  // a real one
 napi_value ToJs(napi_env env, const std::string& value);
 napi_value ToJs(napi_env env, c10::IntArrayRef values);
 /// A tensor's new handle; null for an undefined one.

@@ -51,7 +51,8 @@ const char* CodeOf(const std::string& message) {
   for (const char* words :
        {"Found no NVIDIA driver", "No CUDA GPUs", "not compiled with CUDA", "not linked with support for cuda",
         "Cannot access accelerator device", "without linking", "CUDA driver", "from the 'CUDA' backend",
-        "Could not run 'aten::empty", "Cannot initialize CUDA", "invalid device ordinal"}) {
+        "Could not run 'aten::empty", "Cannot initialize CUDA", "invalid device ordinal", "without ATen_cuda library",
+        "without ATen_xpu library", "without MPS backend"}) {
     if (message.find(words) != std::string::npos) return "ERR_DEVICE";
   }
   return "ERR_OPERATOR";

@@ -158,9 +158,7 @@ napi_value Item(napi_env env, napi_callback_info info) {
     }
     const at::Scalar scalar = tensor.item();
     if (scalar.isComplex()) throw ArgumentError("tensor", "a real number; view_as_real gives both parts", "a complex number");
-    if (scalar.isBoolean()) return ToJs(env, scalar.toBool());
-    if (scalar.isFloatingPoint()) return ToJs(env, scalar.toDouble());
-    return ToJs(env, scalar.toLong());
+    return ToJs(env, scalar);
   });
 }
 

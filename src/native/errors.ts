@@ -120,11 +120,8 @@ export function typedError(error: unknown): unknown {
       return new OutOfMemoryError(code, message, operator ?? '', call);
     case 'ERR_DEVICE':
       return new DeviceError(code, withReason(message));
-    // What libtorch says where a generator's device is not there.
     case 'ERR_OPERATOR':
-      return /without (ATen_cuda library|\w+ backend)/.test(message)
-        ? new DeviceError('ERR_DEVICE', withReason(message))
-        : new OperatorError(code, message, operator ?? '', call);
+      return new OperatorError(code, message, operator ?? '', call);
     case 'ERR_FILE':
       return new FileError(received ?? 'file', `expected ${expected ?? 'a readable file'}`);
     default:

@@ -44,8 +44,8 @@ export function zeros(shape: readonly number[], options: TensorOptions = {}): Te
 export function ones(shape: readonly number[], options: TensorOptions = {}): Tensor {
   return run(ONES, shape, type(options), null, options.device ?? null);
 }
-/** A tensor whose every element is `value`. */
-export function full(shape: readonly number[], value: number, options: TensorOptions = {}): Tensor {
+/** A tensor whose every element is `value`; a BigInt where a number could not hold it. */
+export function full(shape: readonly number[], value: number | bigint, options: TensorOptions = {}): Tensor {
   return run(FULL, shape, value, type(options), null, options.device ?? null);
 }
 /** start, start + step, … below end; int64 unless told. */

@@ -9,15 +9,17 @@ test('the loader has found out about CUDA before anybody can ask', () => {
 
 test('a device that cannot be used is a DeviceError that says why, in a few lines', () => {
   // No machine has all of these.
-  const failures = ['cuda', 'mps', 'xpu'].flatMap((device) => {
-    try {
-      zeros([1], { device: device as Device }).dispose();
-      return [];
-    } catch (error) {
-      return [error as Error];
-    }
-  });
-  expect(failures.length).toBeGreaterThanOrEqual(2);
+  const failures = ['cuda', 'mps', 'xpu'].flatMap((device) =>
+    [() => zeros([1], { device: device as Device }).dispose(), () => new Generator(0, device as Device)].flatMap((use) => {
+      try {
+        use();
+        return [];
+      } catch (error) {
+        return [error as Error];
+      }
+    }),
+  );
+  expect(failures.length).toBeGreaterThanOrEqual(4);
   for (const failure of failures) {
     expect(failure).toBeInstanceOf(DeviceError);
     expect(failure.message.split('\n').length).toBeLessThanOrEqual(4);

@@ -10,6 +10,7 @@ import {
   callOperator,
   type Dtype,
   fromTypedArray,
+  full,
   memory,
   ones,
   scope,
@@ -204,6 +205,10 @@ test('single elements: numbers, booleans as 0 and 1, large integers exactly on r
     expect(tensor(2n ** 62n + 1n).item()).toBe(2 ** 62);
     expect(tensor(2n ** 62n + 1n).itemBigInt()).toBe(2n ** 62n + 1n);
     expect(tensor(-7n).itemBigInt()).toBe(-7n);
+    const [unsigned, most] = [full([1], 2n ** 63n, { dtype: 'uint64' }), tensor(2n ** 64n - 1n, { dtype: 'uint64' })];
+    expect([unsigned.item(), unsigned.itemBigInt(), unsigned.toArray()]).toEqual([2 ** 63, 2n ** 63n, [2 ** 63]]);
+    expect([most.item(), most.itemBigInt(), callOperator('item', most)]).toEqual([2 ** 64, 2n ** 64n - 1n, 2n ** 64n - 1n]);
+    expect(() => full([1], 2n ** 64n, { dtype: 'uint64' })).toThrow(/an integer for fill_value but received a BigInt/);
     expect(() => tensor(0.5).itemBigInt()).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }));
   });
 });
