@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   AdamW,
   Blip2ForPretraining,
@@ -13,6 +12,7 @@ import {
   setThreads,
   stage1Loss,
 } from '../../src/index.ts';
+import { collected, steadyGrowth } from '../support/resident.ts';
 
 setThreads(1); // models this small only wait for each other's threads
 
@@ -45,16 +45,13 @@ test('three hundred steps of the first stage leave memory as it was', async () =
   for (let i = 0; i < STEPS; i++) {
     step(i);
     live.push(JSON.stringify(memory()));
-    if (i % 25 === 24) {
-      await nextTurn();
-      gc?.();
-      resident.push(process.memoryUsage().rss);
+    if (i % 10 === 9) {
+      await collected();
+      resident.push(process.memoryUsage.rss());
     }
   }
   // Parameters and their moving averages: all are there after the first step.
   expect(memory().tensors).toBe(3 * model.parameters().length);
   expect(new Set(live).size).toBe(1);
-  // The least of a few samples on either side, as other test files share the machine.
-  const low = (samples: readonly number[]): number => Math.min(...samples) / 2 ** 20;
-  expect(low(resident.slice(-3)) - low(resident.slice(2, 5))).toBeLessThan(4);
+  expect(steadyGrowth(resident)).toBeLessThan(4);
 });

@@ -18,6 +18,7 @@ import {
   threads,
   wrapTypedArray,
 } from '../../src/tensor/index.ts';
+import { collected, steadyGrowth } from '../support/resident.ts';
 
 const STEPS = 10_000;
 
@@ -26,15 +27,6 @@ beforeAll(() => setThreads(1));
 afterAll(() => setThreads(before));
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** Bytes of resident memory, once what can be collected is gone. */
-async function settle(): Promise<number> {
-  for (let k = 0; k < 5; k++) {
-    gc?.();
-    await turn();
-  }
-  return process.memoryUsage.rss();
-}
 
 /** Everything that tensors do, a little of each: all of it is gone after the step, whichever way it ends. */
 function step(i: number, weight: Tensor, bias: Tensor, generator: Generator): void {
@@ -83,29 +75,31 @@ test(`live tensors stay exactly as many over ${STEPS} steps, and resident memory
   const weight = randn([3, 8], { generator }).requiresGrad_();
   const bias = ones([3]).requiresGrad_();
   let counts = memory();
-  let rss = 0;
+  const resident: number[] = [];
   for (let i = 0; i < STEPS; i++) {
     step(i, weight, bias, generator);
     if (i === 10) counts = memory();
     if (i > 10 && i % 100 === 0) expect(memory()).toEqual(counts);
-    if (i % 1000 === 999) await turn();
-    if (i === STEPS / 5) rss = await settle();
+    if (i % 250 === 249) {
+      await collected();
+      resident.push(process.memoryUsage.rss());
+    }
   }
   expect(memory()).toEqual(counts);
-  expect((await settle()) - rss).toBeLessThan(4 * 2 ** 20);
+  expect(steadyGrowth(resident)).toBeLessThan(4);
   weight.dispose();
   bias.dispose();
 }, 240_000);
 
 test('tensors outside scopes are collected, however many come', async () => {
   const x = ones([16]);
-  await settle();
+  await collected();
   const alive = memory().tensors;
   for (let round = 0; round < 40; round++) {
     for (let i = 0; i < 500; i++) x.add(i);
     await turn();
   }
-  for (let i = 0; i < 20 && memory().tensors > alive; i++) await settle();
+  for (let i = 0; i < 20 && memory().tensors > alive; i++) await collected();
   expect(memory().tensors).toBe(alive);
   expect(x.sum().item()).toBe(16);
 });

@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   AdamW,
   Blip2ForConditionalGeneration,
@@ -11,6 +10,7 @@ import {
   setThreads,
   threads,
 } from '../../src/index.ts';
+import { collected, steadyGrowth } from '../support/resident.ts';
 
 // One thread: several test files run at a time, and threads that wait for each other's cores would take minutes.
 const before = threads();
@@ -67,9 +67,8 @@ test('500 training steps hold the number of live tensors exactly and the memory 
     gained.push(later.tensors - earlier.tensors);
     grown.push(later.bytes - earlier.bytes);
     if (step % 10 === 9) {
-      await nextTurn();
-      gc?.();
-      resident.push(process.memoryUsage().rss);
+      await collected();
+      resident.push(process.memoryUsage.rss());
     }
   }
   expect(losses.every(Number.isFinite)).toBe(true);
@@ -79,10 +78,7 @@ test('500 training steps hold the number of live tensors exactly and the memory 
   expect(first).toBe(2 * count);
   expect(new Set(others)).toEqual(new Set([0]));
   expect(new Set(grown.slice(1))).toEqual(new Set([0]));
-  // Over the last four fifths; the least of a few samples on either side, as other test files share the machine.
-  const low = (samples: readonly number[]): number => Math.min(...samples);
-  const growth = low(resident.slice(-5)) - low(resident.slice(STEPS / 50, STEPS / 50 + 5));
-  expect(growth).toBeLessThan(4 * 2 ** 20);
+  expect(steadyGrowth(resident)).toBeLessThan(4);
   const { tensors } = memory();
   optimizer.dispose();
   model.dispose();
