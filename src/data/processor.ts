@@ -1,11 +1,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { anObject, aPath, checkArgument, having } from '../native/arguments.ts';
+import { anObject, aPath, checkArgument, checkKeys, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { type Json, readJsonObject, writeFileAtomically } from '../native/files.ts';
 import type { Tensor } from '../tensor/index.ts';
 import { FileFields } from './fields.ts';
 import { ImageProcessor, type ImageSource, type LoadImageOptions } from './images.ts';
+import { checkEncodeOptions } from './text/tokenizer.ts';
 import { type EncodeOptions, TokenBatch, Tokenizer } from './text.ts';
 
 /** The token that stands for one query of the Q-Former in a language model's input. */
@@ -101,6 +102,8 @@ export class Blip2Processor {
     checkArgument('options', options, anObject);
     const { images, text } = input;
     const { applyOrientation, limitInputPixels, ...encoding } = options;
+    checkEncodeOptions(encoding);
+    checkKeys('input', input, ['images', 'text']);
     if (images === undefined && text === undefined) throw new ArgumentError('input', 'images or text', 'neither');
     const result: ModelInput = {};
     if (text !== undefined) {

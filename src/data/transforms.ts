@@ -1,4 +1,4 @@
-import { anObject, checkArgument } from '../native/arguments.ts';
+import { anObject, checkArgument, checkKeys } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
 import type { Colour } from './fields.ts';
@@ -52,8 +52,7 @@ const NAMES = ['size', 'crop', 'flip', 'imageMean', 'imageStd', 'applyOrientatio
 
 function checked(transform: ImageTransform): ImageTransform {
   const { size, crop, flip, imageMean, imageStd, applyOrientation } = transform;
-  const odd = Object.keys(transform).find((name) => !NAMES.includes(name));
-  if (odd !== undefined) throw new ArgumentError('options', `fields out of ${NAMES.join(', ')}`, odd);
+  checkKeys('options', transform, NAMES);
   if (!Number.isInteger(size) || size < 1 || size > 16384) {
     throw new ArgumentError('size', 'a whole number from 1 to 16384', shown(size));
   }

@@ -81,6 +81,15 @@ export function checkArgument(argument: string, value: unknown, { expected, wron
   if (received !== undefined) throw new ArgumentError(argument, expected, received);
 }
 
+/**
+ * Refuses names that nobody reads: a misspelt one would be passed over in silence.
+ * @throws ArgumentError that lists the names that there are
+ */
+export function checkKeys(argument: string, value: object, names: readonly string[]): void {
+  const odd = Object.keys(value).find((name) => !names.includes(name));
+  if (odd !== undefined) throw new ArgumentError(argument, `fields out of ${names.join(', ')}`, odd);
+}
+
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -13,7 +13,7 @@ import {
   Packing,
   type QFormerStreams,
 } from '../models/index.ts';
-import { anObject, checkArgument, having } from '../native/arguments.ts';
+import { anObject, checkArgument, checkKeys, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
 import { cat, full, type Generator, inFloat32, normalize, ones, scope, stack, type Tensor, zeros } from '../tensor/index.ts';
@@ -124,8 +124,8 @@ export function stage1Loss(model: Blip2ForPretraining, batch: Stage1Batch, optio
 /** What would be passed over in silence, or make the losses NaN. */
 function checkedWeights({ weights = {}, contrastGradient = 'own' }: Stage1Options): NonNullable<Stage1Options['weights']> {
   checkArgument('weights', weights, anObject);
+  checkKeys('weights', weights, ['itc', 'itm', 'itg']);
   for (const [name, weight] of Object.entries(weights)) {
-    if (!['itc', 'itm', 'itg'].includes(name)) throw new ArgumentError('weights', 'fields out of itc, itm, itg', name);
     if (weight !== undefined && !(weight >= 0 && weight < Infinity)) {
       throw new ArgumentError(`weights.${name}`, 'a number from 0', shown(weight));
     }

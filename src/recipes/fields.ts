@@ -1,4 +1,4 @@
-import { anObject, checkArgument } from '../native/arguments.ts';
+import { anObject, checkArgument, checkKeys } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
 import { checkpointName } from '../nn/module.ts';
@@ -60,17 +60,24 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 /**
  * Defaults with what was given in their place, field by field at every depth.
+ * @param others names of fields that are looked at elsewhere, for the list of what there is
  * @throws ArgumentError naming the field that there is not, or that is not as expected
  */
-export function overridden<T extends object>(defaults: T, given: unknown, rules: Rules, path: string): T {
+export function overridden<T extends object>(
+  defaults: T,
+  given: unknown,
+  rules: Rules,
+  path: string,
+  others: readonly string[] = [],
+): T {
   if (given === undefined) return defaults;
   if (!isObject(given)) throw new ArgumentError(path, 'an object', shown(given));
+  checkKeys(path, given, [...Object.keys(rules), ...others]);
   const result: Record<string, unknown> = Object.fromEntries(Object.entries(defaults));
   for (const [name, value] of Object.entries(given)) {
-    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
+    const rule = rules[name];
     const field = `${path}.${name}`;
-    if (rule === undefined) throw new ArgumentError(path, `fields out of ${Object.keys(rules).join(', ')}`, name);
-    if (value === undefined) continue;
+    if (value === undefined || rule === undefined) continue;
     if (isRule(rule)) {
       if (!rule.fits(value)) throw new ArgumentError(field, rule.expected, shown(value));
       result[name] = value;
@@ -102,8 +109,8 @@ export function configured<T extends object>(given: object, parse: (json: unknow
 }
 
 function expectKnown(given: object, config: object, path: string): void {
+  checkKeys(path, given, Object.keys(config));
   for (const [name, value] of Object.entries(given)) {
-    if (!Object.hasOwn(config, name)) throw new ArgumentError(path, `fields out of ${Object.keys(config).join(', ')}`, name);
     if (isObject(value)) expectKnown(value, (config as Record<string, object>)[name] as object, `${path}.${name}`);
   }
 }

@@ -150,7 +150,7 @@ describe('inputs and options', () => {
 
   test('refuses a prompt of other rows than pictures', async () => {
     const inputIds = tensor([[96]], { dtype: 'int64' });
-    await expect(model.generate({ imageFeatures: pictures, inputIds })).rejects.toThrow(/\[8, P\].*inputIds/);
+    await expect(model.generate({ imageFeatures: pictures, inputIds })).rejects.toThrow(/\[8, L\].*inputIds/);
   });
 
   test('leaves nothing behind, whatever happens', async () => {

@@ -10,6 +10,8 @@ import {
   FileError,
   ImageError,
   ImageProcessor,
+  type ImageProcessorConfig,
+  type LoadImageOptions,
   loadImage,
   memory,
   type Tensor,
@@ -69,6 +71,20 @@ describe('sources', () => {
     ['floats', { data: new Float32Array(6) as unknown as Uint8Array, width: 2, height: 1, channels: 3 }, 'data'],
   ])('raw pixels with %s are refused', async (_, source, argument) => {
     await expect(loadImage(source)).rejects.toThrow(expect.objectContaining({ name: 'ArgumentError', argument }));
+  });
+
+  test('options and settings that there are not are named, with those that there are', async () => {
+    const named = (argument: string, message: RegExp) =>
+      expect.objectContaining({ name: 'ArgumentError', argument, message: expect.stringMatching(message) });
+    const misspelt = { limitPixels: 9 } as LoadImageOptions;
+    const options = named('options', /fields out of applyOrientation, limitInputPixels.* received limitPixels/);
+    await expect(loadImage(rocket, misspelt)).rejects.toEqual(options);
+    await expect(loadImage({ data: new Uint8Array(3), width: 1, height: 1 }, misspelt)).rejects.toEqual(options);
+    await expect(new ImageProcessor().preprocess(rocket, misspelt)).rejects.toEqual(options);
+    expect(() => new ImageProcessor({ imageSize: 224 } as Partial<ImageProcessorConfig>)).toThrow(
+      named('config', /fields out of doResize, size, .*received imageSize/),
+    );
+    expect(() => new ImageProcessor({ imageStd: [1, 1, 0] })).toThrow(named('imageStd', /three numbers above 0.*\[1, 1, 0\]/));
   });
 
   test('what is no source is refused', async () => {

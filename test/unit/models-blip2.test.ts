@@ -72,6 +72,69 @@ test('what is no tensor is named', async () => {
   await expect(generation.generate({ pixelValues, inputIds, attentionMask: list })).rejects.toEqual(named('attentionMask'));
 });
 
+describe('inputs that an operator would refuse without their names, or nobody would read', () => {
+  const mask = (length: number): Tensor => ones([1, length], { dtype: 'int64' });
+  const wrong: [string, object, string, RegExp][] = [
+    ['a misspelt name', { label: null }, 'inputs', /fields out of pixelValues, inputIds, .*received label/],
+    ['a shorter mask', { attentionMask: mask(7) }, 'attentionMask', /a mask \[1, 8\].*int64 \[1, 7\]/],
+    ['a mask without rows', { attentionMask: mask(8).select(0, 0) }, 'attentionMask', /int64 \[8\]/],
+    ['ids that are no integers', { inputIds: ids(1).float() }, 'inputIds', /int64 or int32.*float32 \[1, 8\]/],
+  ];
+  const ofLabels: typeof wrong = [
+    ['int32 labels', { labels: ids(1).to('int32') }, 'labels', /int64, a row .*int32 \[1, 8\]/],
+    ['float labels', { labels: ids(1).float() }, 'labels', /float32/],
+    ['labels of other rows', { labels: ids(2) }, 'labels', /ids \[1, L\].*int64 \[2, 8\]/],
+    ['float decoder ids', { decoderInputIds: ids(1).float() }, 'decoderInputIds', /float32/],
+    ['a shorter decoder mask', { labels: ids(1), decoderAttentionMask: mask(7) }, 'decoderAttentionMask', /\[1, 8\]/],
+  ];
+  const inputs = (): Blip2Inputs => ({ pixelValues: pictures(1), inputIds: ids(1) });
+  const refused = (argument: string, message: RegExp) =>
+    expect.objectContaining({ name: 'ArgumentError', argument, message: expect.stringMatching(message) });
+
+  test.each([...wrong, ...ofLabels])('%s, given to forward', (_, given, argument, message) => {
+    scope(() => expect(() => generation.forward({ ...inputs(), ...given })).toThrow(refused(argument, message)));
+  });
+
+  test.each(wrong.map(([what, given, argument, message]) => [what, given, argument, message, 'generate'] as const))(
+    '%s, given to generate and score',
+    async (_, given, argument, message) => {
+      const list = argument === 'inputs' ? /fields out of pixelValues, languageModelInputs, / : message;
+      await expect(generation.generate({ ...inputs(), ...given })).rejects.toEqual(refused(argument, list));
+      await expect(generation.score({ ...inputs(), ...given }, [[[3]]])).rejects.toEqual(refused(argument, list));
+    },
+  );
+
+  test('a mask without ids is one of the prompt that stands in for them', async () => {
+    const { pixelValues } = inputs();
+    await expect(generation.generate({ pixelValues, attentionMask: mask(8) })).rejects.toEqual(
+      refused('attentionMask', /a mask \[1, 4\]/),
+    );
+    const { sequences } = await generation.generate({ pixelValues, attentionMask: mask(4) }, { maxNewTokens: 1 });
+    expect(sequences.shape).toEqual([1, 5]);
+  });
+
+  test.each(wrong)('%s, given to retrieval', (_, given, argument, message) => {
+    scope(() => expect(() => retrieval.forward({ ...inputs(), ...given })).toThrow(refused(argument, message)));
+  });
+
+  test('ids and masks of texts alone', () => {
+    scope(() => {
+      expect(() => retrieval.encodeTexts(ids(1), mask(7))).toThrow(refused('attentionMask', /\[1, 8\]/));
+      const images = { imageFeatures: randn([1, 5, 16]) };
+      expect(() => retrieval.match(images, ids(1).float())).toThrow(refused('inputIds', /float32/));
+      expect(() => retrieval.match(images, ids(1), mask(7))).toThrow(refused('attentionMask', /\[1, 8\]/));
+    });
+  });
+
+  test('int32 ids are ids', () => {
+    scope(() => {
+      const given = inputs();
+      const same = generation.forward({ ...given, inputIds: given.inputIds.to('int32') });
+      expect(same.logits.equal(generation.forward(given).logits)).toBe(true);
+    });
+  });
+});
+
 describe('pictures and ids that do not fit together', () => {
   test.each<[string, () => Blip2Inputs, string]>([
     [

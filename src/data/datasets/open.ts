@@ -1,6 +1,6 @@
 import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { aString, checkArgument } from '../../native/arguments.ts';
+import { aString, checkArgument, checkKeys } from '../../native/arguments.ts';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { JsonFields, shown } from '../../native/fields.ts';
 import { reasonOf } from '../../native/files.ts';
@@ -112,8 +112,7 @@ const KEYS: Record<keyof DatasetSource, true> = {
 function sourceOf(source: string | DatasetSource): DatasetSource {
   if (typeof source === 'string') return parseDatasetSource(source);
   const fields = new JsonFields(source, 'data', (field, expected, received) => new ArgumentError(field, expected, received));
-  const odd = Object.keys(source).find((key) => !Object.hasOwn(KEYS, key));
-  if (odd !== undefined) throw new ArgumentError('data', `fields out of ${Object.keys(KEYS).join(', ')}`, odd);
+  checkKeys('data', source, Object.keys(KEYS));
   if (fields.text('path') === undefined) throw fields.refusal('path', 'a file or folder');
   for (const name of ['format', 'images', 'name'] as const) fields.text(name);
   if (fields.list('splits')?.every((split) => typeof split === 'string') === false)

@@ -1,4 +1,5 @@
 import sharp, { type OutputInfo, type Sharp } from 'sharp';
+import { anObject, checkArgument, checkKeys } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { shown } from '../../native/fields.ts';
 import { reasonOf } from '../../native/files.ts';
@@ -25,7 +26,7 @@ const LIMIT_INPUT_PIXELS = 178_956_970;
  * which is what the resizing kernels are fastest on. Decoding runs on the threads of sharp.
  *
  * @throws ImageError (naming the file) for what is no picture, is cut off, or has more pixels than `limitInputPixels`.
- * @throws ArgumentError for pixels whose size does not fit their data, or a source that is none.
+ * @throws ArgumentError for pixels whose size does not fit their data, a source that is none, or options that there are not.
  */
 export async function loadImage(source: ImageSource, options: LoadImageOptions = {}): Promise<Tensor> {
   if (isRawImage(source)) {
@@ -62,7 +63,8 @@ export async function decodeImage(
 }
 
 function limitOf(options: LoadImageOptions): number {
-  if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', shown(options));
+  checkArgument('options', options, anObject);
+  checkKeys('options', options, ['applyOrientation', 'limitInputPixels']);
   const { limitInputPixels = LIMIT_INPUT_PIXELS, applyOrientation = true } = options;
   if (typeof limitInputPixels !== 'number' || !(limitInputPixels > 0)) {
     throw new ArgumentError('limitInputPixels', 'a number above 0', shown(limitInputPixels));

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { aPath, checkArgument } from '../../native/arguments.ts';
+import { anObject, aPath, checkArgument, checkKeys } from '../../native/arguments.ts';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { shown } from '../../native/fields.ts';
 import { type Json, readJsonObject, writeFileAtomically } from '../../native/files.ts';
@@ -48,7 +48,10 @@ export class ImageProcessor {
   /** What was given, and defaults for the rest. */
   readonly config: ImageProcessorConfig;
 
+  /** @throws ArgumentError naming the field that there is not, or that is not as expected */
   constructor(config: Partial<ImageProcessorConfig> = {}) {
+    checkArgument('config', config, anObject);
+    checkKeys('config', config, Object.keys(imageProcessorDefaults));
     this.config = checked({ ...imageProcessorDefaults, ...config });
   }
 

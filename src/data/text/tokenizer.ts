@@ -255,7 +255,8 @@ const ENCODE_OPTIONS: {
   addSpecialTokens: ['true or false', (value) => typeof value === 'boolean'],
 };
 
-function checkEncodeOptions(options: EncodeOptions): void {
+/** @throws ArgumentError naming the option that there is not, or that is not as expected */
+export function checkEncodeOptions(options: EncodeOptions): void {
   if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', shown(options));
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(ENCODE_OPTIONS, name)) throw new ArgumentError(name, 'an option of encode', 'another one');

@@ -1,9 +1,8 @@
 import { type Generated, type GenerateOptions, generate } from '../../generate/index.ts';
 import { anObject, checkArgument, having } from '../../native/arguments.ts';
-import { ArgumentError } from '../../native/errors.ts';
-import { checkTensors } from '../../tensor/base.ts';
 import { full, inferenceMode, keep, scope, type Tensor } from '../../tensor/index.ts';
 import { QFormerDecoding } from '../qformer/decode.ts';
+import { checkIds, checkInputs } from './inputs.ts';
 import type { Blip2ForPretraining } from './pretraining.ts';
 
 /** What captions are written from. B pictures, N image tokens, W width of their features, P prompt length. */
@@ -26,7 +25,8 @@ export async function generateCaptions(
   checkArgument('inputs', inputs, having('imageFeatures'));
   checkArgument('options', options, anObject);
   const { imageFeatures, inputIds } = inputs;
-  checkTensors({ imageFeatures, ...(inputIds === undefined ? {} : { inputIds }) });
+  checkInputs(inputs, { imageFeatures: true, inputIds: true });
+  if (inputIds !== undefined) checkIds('inputIds', inputIds, imageFeatures.size(0));
   options.signal?.throwIfAborted();
   const { decoderTokenId } = model.config;
   const [decoding, ids] = inferenceMode(() =>
@@ -34,9 +34,6 @@ export async function generateCaptions(
       const batch = imageFeatures.size(0);
       const of = { dtype: 'int64', device: model.queryTokens.device } as const;
       const ids = keep(inputIds?.alias() ?? full([batch, 1], decoderTokenId, of));
-      if (ids.ndim !== 2 || ids.size(0) !== batch) {
-        throw new ArgumentError('inputIds', `ids [${batch}, P], a row for each picture`, `[${ids.shape.join(', ')}]`);
-      }
       return [new QFormerDecoding(model, ids, model.imageKeyValues(imageFeatures)), ids] as const;
     }),
   );

@@ -11,9 +11,8 @@ import {
 } from '../../generate/index.ts';
 import { anObject, checkArgument } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
-import { checkTensors } from '../../tensor/base.ts';
-import { checkObject } from '../../tensor/check.ts';
 import { cat, full, inferenceMode, keep, scope, type Tensor } from '../../tensor/index.ts';
+import { checkInputs, checkMask, type InputNames } from './inputs.ts';
 import type { Blip2ForConditionalGeneration } from './model.ts';
 
 /** What text is generated from. B pictures, Q queries a picture, P prompt length. */
@@ -23,7 +22,7 @@ export interface GenerateInputs {
   /** What `encodeImages` made of the pictures, `[B, Q, E]`, so that they are encoded once for several texts. */
   languageModelInputs?: Tensor | undefined;
   /**
-   * `[B, P]`: Q image tokens in each row, then the prompt, padded on the left for OPT and on the right for T5. Image tokens and the
+   * `[B, P]`: Q image tokens in each row, then the prompt, padded on the left for decoder-only models (OPT), else on the right (T5). Image tokens and the
    * configuration's first token (BOS) unless given.
    */
   inputIds?: Tensor | undefined;
@@ -32,6 +31,14 @@ export interface GenerateInputs {
   /** Takes pictures of another size than the tower's own. */
   interpolatePosEncoding?: boolean | undefined;
 }
+
+const INPUTS: InputNames<GenerateInputs> = {
+  pixelValues: true,
+  languageModelInputs: true,
+  inputIds: true,
+  attentionMask: true,
+  interpolatePosEncoding: false,
+};
 
 interface Prepared {
   decoding: Rewindable;
@@ -42,7 +49,7 @@ interface Prepared {
 
 /** Encodes pictures and prompt once, whatever the number of beams, and fills in the configuration's special tokens. */
 function prepare(model: Blip2ForConditionalGeneration, inputs: GenerateInputs, options: GenerateOptions): Prepared {
-  checkInputs(inputs);
+  checkInputs(inputs, INPUTS);
   checkArgument('options', options, anObject);
   options.signal?.throwIfAborted();
   return inferenceMode(() =>
@@ -52,18 +59,12 @@ function prepare(model: Blip2ForConditionalGeneration, inputs: GenerateInputs, o
       const bosTokenId = options.bosTokenId ?? textConfig.bosTokenId;
       const inputIds = inputs.inputIds?.alias() ?? imagePrompt(model, projected, bosTokenId);
       const embedded = model.embedPrompt(inputIds, projected);
+      checkMask('attentionMask', inputs.attentionMask, inputIds);
       const decoding = model.language.decoding(embedded, inputs.attentionMask ?? null);
       const { eosTokenId = textConfig.eosTokenId, padTokenId = textConfig.padTokenId } = options;
       return { decoding, inputIds: keep(model.language.start(inputIds)), options: { ...options, eosTokenId, padTokenId } };
     }),
   );
-}
-
-function checkInputs(inputs: GenerateInputs): void {
-  checkObject(inputs, 'inputs');
-  const { pixelValues, languageModelInputs, inputIds, attentionMask } = inputs;
-  const named = Object.entries({ pixelValues, languageModelInputs, inputIds, attentionMask });
-  checkTensors(Object.fromEntries(named.filter(([, tensor]) => tensor != null)));
 }
 
 /** The queries as the language model reads them, `[B, Q, E]`. */

@@ -3,12 +3,12 @@
 import { anArray, anObject, arrayOf, checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import type { Linear } from '../../nn/index.ts';
-import { checkOptionalTensors, checkTensors } from '../../tensor/base.ts';
 import { normalize, type Tensor, zeros } from '../../tensor/index.ts';
 import type { QFormerEmbeddings } from '../qformer/embeddings.ts';
 import { contrastMask, matchingMask } from '../qformer/masks.ts';
 import type { CrossKeyValues, QFormerModel, SharedPictures } from '../qformer/model.ts';
 import { Packing } from '../qformer/packing.ts';
+import { checkIds, checkMask } from './inputs.ts';
 
 /** What the models that compare pictures and texts have in common. */
 export interface MatchingParts {
@@ -52,8 +52,8 @@ export function textFeatures(
   attentionMask: Tensor | undefined,
   options: { classOnly?: boolean },
 ): { textEmbeds: Tensor; lastHiddenState: Tensor } {
-  checkTensors({ inputIds });
-  checkOptionalTensors({ attentionMask });
+  checkIds('inputIds', inputIds);
+  checkMask('attentionMask', attentionMask, inputIds);
   checkArgument('options', options, anObject);
   const { classOnly = false } = options;
   const { text } = parts.qformer.encode({
@@ -77,8 +77,8 @@ export function matchingLogits(
   attentionMask: Tensor | undefined,
   options: MatchOptions = {},
 ): Tensor {
-  checkTensors({ inputIds });
-  checkOptionalTensors({ attentionMask });
+  checkIds('inputIds', inputIds);
+  checkMask('attentionMask', attentionMask, inputIds);
   checkArgument('options', options, anObject);
   checkArgument('images.sharedPictures', pictures, arrayOf(having('keyValues', 'share')));
   for (const { keyValues } of pictures) checkArgument('images.imageKeyValues', keyValues, anArray);

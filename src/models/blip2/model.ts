@@ -5,13 +5,13 @@ import { anObject, checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { checkTensors } from '../../tensor/base.ts';
-import { checkObject } from '../../tensor/check.ts';
 import { crossEntropy, scope, type Tensor } from '../../tensor/index.ts';
 import { type LoadOptions, loadPretrained, type SavePretrainedOptions, saveCheckpoint } from '../checkpoint.ts';
 import { QFormerModel } from '../qformer/model.ts';
 import { VisionModel } from '../vision/eva/model.ts';
 import { type Blip2Config, blip2ConfigToJson, parseBlip2Config } from './config.ts';
 import { type GenerateInputs, generateText, scoreText, streamText } from './generate.ts';
+import { checkIds, checkInputs, checkMask, type InputNames } from './inputs.ts';
 import type { Language } from './language/kind.ts';
 import { type LanguageModel, languageKind } from './language/kinds.ts';
 import { completed } from './language/load.ts';
@@ -25,19 +25,29 @@ export interface Blip2Inputs {
   inputIds: Tensor;
   /** `[B, L]`, 0 at padding; none where there is none. */
   attentionMask?: Tensor | undefined;
-  /** `[B, T]`, −100 where there is nothing to learn. OPT: the ids of the last T ≤ L positions. T5: the text to be written. */
+  /** `[B, T]`, −100 where there is nothing to learn. Decoder-only (OPT): the ids of the last T ≤ L positions. Encoder-decoder (T5): the text to be written. */
   labels?: Tensor | undefined;
-  /** T5: what the decoder is given, `[B, T]`; the labels, moved by one with the start token in front, unless told. */
+  /** Encoder-decoder: what the decoder is given, `[B, T]`; the labels, moved by one with the start token in front, unless told. */
   decoderInputIds?: Tensor | undefined;
-  /** T5: `[B, T]`, 0 at padding of the decoder's input that does not stand at its end; none unless told. */
+  /** Encoder-decoder: `[B, T]`, 0 at padding of the decoder's input that does not stand at its end; none unless told. */
   decoderAttentionMask?: Tensor | undefined;
   /** Takes pictures of another size than the tower's own. */
   interpolatePosEncoding?: boolean | undefined;
 }
 
+const INPUTS: InputNames<Blip2Inputs> = {
+  pixelValues: true,
+  inputIds: true,
+  attentionMask: true,
+  labels: true,
+  decoderInputIds: true,
+  decoderAttentionMask: true,
+  interpolatePosEncoding: false,
+};
+
 /** What it gives. */
 export interface Blip2Output {
-  /** OPT: `[B, L, V]`, or with labels those of the last T positions. T5: `[B, T, V]`, of the decoder's positions. */
+  /** Decoder-only: `[B, L, V]`, or with labels those of the last T positions. Encoder-decoder: `[B, T, V]`, of the decoder's positions. */
   logits: Tensor;
   /** With labels: mean cross-entropy of each token that is to be predicted. */
   loss?: Tensor;
@@ -65,7 +75,7 @@ export class Blip2ForConditionalGeneration extends Module {
   readonly qformer: QFormerModel;
   /** From the Q-Former's width D to the language model's E. */
   readonly languageProjection: Linear;
-  /** OPT or T5, as `config.textConfig.modelType` says. */
+  /** Of the kind that `config.textConfig.modelType` says. */
   readonly languageModel: LanguageModel;
   readonly #language: Language;
   readonly #config: Blip2Config;
@@ -127,11 +137,12 @@ export class Blip2ForConditionalGeneration extends Module {
   }
 
   /**
-   * One pass with the text given (teacher forcing): OPT's is part of the prompt, T5's is written after it.
-   * @throws ArgumentError where pictures and ids do not fit together, or the pictures' size is not the tower's
+   * One pass with the text given (teacher forcing): part of the prompt where the language model is decoder-only (OPT), else written after it (T5).
+   * @throws ArgumentError for names that are none of {@link Blip2Inputs}, where ids, masks, labels and pictures do not fit together, or the
+   *   pictures' size is not the tower's
    */
   forward(inputs: Blip2Inputs): Blip2Output {
-    checkObject(inputs, 'inputs');
+    expectInputs(inputs);
     const features = this.#imageFeatures(inputs.pixelValues, inputs.interpolatePosEncoding);
     const { logits, loss } = scope(() => {
       const { hidden, targets } = this.#language.pass({
@@ -159,12 +170,9 @@ export class Blip2ForConditionalGeneration extends Module {
    * @throws ArgumentError where a row has not exactly Q image tokens, or there are not as many rows as pictures
    */
   embedPrompt(inputIds: Tensor, projected: Tensor): Tensor {
-    checkTensors({ inputIds, projected });
+    checkTensors({ projected });
+    checkIds('inputIds', inputIds, projected.size(0));
     const { imageTokenIndex, textConfig } = this.#config;
-    const [batch, queries] = [projected.size(0), projected.size(1)];
-    if (inputIds.ndim !== 2 || inputIds.size(0) !== batch) {
-      throw new ArgumentError('inputIds', `ids [${batch}, L], a row for each picture`, `[${inputIds.shape.join(', ')}]`);
-    }
     if (imageTokenIndex === null)
       throw new ArgumentError('image_token_index', "an image token's id in the configuration", 'null');
     if (imageTokenIndex >= textConfig.vocabSize) {
@@ -177,7 +185,7 @@ export class Blip2ForConditionalGeneration extends Module {
     return scope(() => {
       const places = inputIds.eq(imageTokenIndex);
       // Reading the counts would wait for an accelerator, in every training step.
-      if (inputIds.device === 'cpu') this.#expectQueries(places.sum(1), queries);
+      if (inputIds.device === 'cpu') this.#expectQueries(places.sum(1), projected.size(1));
       const words = this.#language.embed(inputIds);
       return words.maskedScatter(places.unsqueeze(-1), projected.to(words.dtype));
     });
@@ -194,7 +202,7 @@ export class Blip2ForConditionalGeneration extends Module {
   /**
    * Writes text about pictures; see {@link GenerateOptions}. Special tokens are the configuration's unless the options name them. The
    * event loop gets a turn at every step, and `signal` stops it there.
-   * @returns ids as Hugging Face's `generate` gives them: OPT's with the prompt's, image tokens included, in front, T5's with its start token;
+   * @returns ids as Hugging Face's `generate` gives them: of decoder-only models with the prompt's, image tokens included, in front, else with the start token;
    * the caller disposes of them
    * @throws ArgumentError that names the wrong input or option
    */
@@ -208,8 +216,8 @@ export class Blip2ForConditionalGeneration extends Module {
   }
 
   /**
-   * Log-likelihoods of given texts about pictures, `[picture][text]`: what the model thinks of each as the continuation of the prompt (T5: as what
-   * it writes). Pictures and prompts go through the model once, whatever the number of texts.
+   * Log-likelihoods of given texts about pictures, `[picture][text]`: what the model thinks of each as the continuation of the prompt (encoder-decoder: as
+   * what it writes). Pictures and prompts go through the model once, whatever the number of texts.
    * @param continuations token ids of the texts, as `generate` would give them after the prompt; an end token counts only where it is among them
    * @throws ArgumentError that names the wrong input
    */
@@ -226,4 +234,17 @@ export class Blip2ForConditionalGeneration extends Module {
       return { imageEmbeds, queryOutput, languageModelInputs: this.languageProjection.forward(queryOutput) };
     });
   }
+}
+
+function expectInputs(inputs: Blip2Inputs): void {
+  checkInputs(inputs, INPUTS);
+  const { pixelValues, inputIds, attentionMask, labels, decoderInputIds, decoderAttentionMask } = inputs;
+  checkTensors({ pixelValues });
+  const pictures = pixelValues.shape[0];
+  checkIds('inputIds', inputIds, pictures);
+  checkMask('attentionMask', attentionMask, inputIds);
+  if (labels != null) checkIds('labels', labels, pictures, ['int64']);
+  if (decoderInputIds != null) checkIds('decoderInputIds', decoderInputIds, pictures);
+  const written = decoderInputIds ?? labels;
+  if (written != null) checkMask('decoderAttentionMask', decoderAttentionMask, written);
 }

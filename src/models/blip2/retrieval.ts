@@ -2,7 +2,6 @@
 import { checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { initNormal, Linear, Module, type Parameter, parameter } from '../../nn/index.ts';
-import { checkTensors } from '../../tensor/base.ts';
 import { checkObject } from '../../tensor/check.ts';
 import { scope, type Tensor } from '../../tensor/index.ts';
 import { type LoadOptions, loadPretrained, type SavePretrainedOptions, saveCheckpoint } from '../checkpoint.ts';
@@ -11,6 +10,7 @@ import { matchingMask } from '../qformer/masks.ts';
 import { type CrossKeyValues, QFormerModel } from '../qformer/model.ts';
 import { VisionModel } from '../vision/eva/model.ts';
 import { type Blip2Config, blip2ConfigToJson, parseBlip2Config } from './config.ts';
+import { checkIds, checkInputs, checkMask, type InputNames } from './inputs.ts';
 import { imageFeatures, type MatchImages, type MatchOptions, matchingLogits, textFeatures } from './matching.ts';
 import { retrievalRules } from './weights.ts';
 
@@ -25,6 +25,13 @@ export interface RetrievalInputs {
   /** Scores pairs by the matching head (ITM) instead of all combinations by cosine similarity (ITC). */
   useImageTextMatchingHead?: boolean | undefined;
 }
+
+const INPUTS: InputNames<RetrievalInputs> = {
+  pixelValues: true,
+  inputIds: true,
+  attentionMask: true,
+  useImageTextMatchingHead: false,
+};
 
 /** What it gives. */
 export interface RetrievalOutput {
@@ -107,7 +114,9 @@ export class Blip2ForImageTextRetrieval extends Module {
 
   /** Hugging Face's forward: contrast of all pictures and texts, or matching of pairs. */
   forward(inputs: RetrievalInputs): RetrievalOutput {
-    checkObject(inputs, 'inputs');
+    checkInputs(inputs, INPUTS);
+    checkIds('inputIds', inputs.inputIds);
+    checkMask('attentionMask', inputs.attentionMask, inputs.inputIds);
     const { pixelValues, inputIds, attentionMask } = this.#withoutImageTokens(inputs);
     return scope(() => {
       if (inputs.useImageTextMatchingHead) {
@@ -147,7 +156,6 @@ export class Blip2ForImageTextRetrieval extends Module {
     attentionMask?: Tensor,
     options: { classOnly?: boolean } = {},
   ): { textEmbeds: Tensor; lastHiddenState: Tensor } {
-    checkTensors({ inputIds });
     return scope(() => textFeatures(this, inputIds, attentionMask, options));
   }
 
@@ -159,7 +167,6 @@ export class Blip2ForImageTextRetrieval extends Module {
    */
   match(images: MatchImages, inputIds: Tensor, attentionMask?: Tensor, options: MatchOptions = {}): Tensor {
     checkObject(images, 'images');
-    checkTensors({ inputIds });
     return scope(() => {
       if ('sharedPictures' in images) return matchingLogits(this, images.sharedPictures, inputIds, attentionMask, options);
       const keyValues = 'imageFeatures' in images ? this.imageKeyValues(images.imageFeatures) : images.imageKeyValues;
@@ -189,7 +196,6 @@ export class Blip2ForImageTextRetrieval extends Module {
 
   /** Takes the image tokens off ids and mask where the configuration says that they are there. */
   #withoutImageTokens(inputs: RetrievalInputs): RetrievalInputs {
-    checkTensors({ inputIds: inputs.inputIds });
     if (this.#config.imageTokenIndex === null) return inputs;
     const queries = this.#config.numQueryTokens;
     const length = inputs.inputIds.size(1);
