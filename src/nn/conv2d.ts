@@ -1,4 +1,4 @@
-import { anObject, aSize, checkArgument } from '../native/arguments.ts';
+import { aCount, anObject, aSize, checkArgument } from '../native/arguments.ts';
 import { conv2d, type Tensor } from '../tensor/index.ts';
 import { type Initializer, initUniform, initZeros, parameter } from './init.ts';
 import { Module } from './module.ts';
@@ -21,9 +21,9 @@ export class Conv2d extends Module {
     options: { stride?: number; bias?: boolean; init?: Initializer } = {},
   ) {
     super();
-    checkArgument('inChannels', inChannels, aSize);
+    checkArgument('inChannels', inChannels, aCount);
     checkArgument('outChannels', outChannels, aSize);
-    checkArgument('kernel', kernel, aSize);
+    checkArgument('kernel', kernel, aCount);
     checkArgument('options', options, anObject);
     const init = options.init ?? initUniform(1 / Math.sqrt(inChannels * kernel * kernel));
     this.weight = parameter([outChannels, inChannels, kernel, kernel], init);

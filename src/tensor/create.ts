@@ -152,11 +152,17 @@ function wrapped(data: TypedArray, shape: readonly number[], dtype: Dtype | unde
   return wrap(native(() => addon.wrapData(data, shape, dtypeCode(dtype ?? own), take)));
 }
 
-/** A tensor of (nested arrays of) numbers or booleans; int64 if all are BigInts, bool if booleans, else float32, unless told. */
+/** As many dimensions as PyTorch's `tensor` takes; a deeper array most likely holds itself. */
+const DEEPEST = 128;
+
+/** A tensor of (nested arrays of) numbers or booleans; int64 if all are BigInts, bool if all are booleans, else float32, unless told. */
 export function tensor(data: NestedArray<number | bigint | boolean>, options: TensorOptions = {}): Tensor {
   checkOptions(options);
   const shape: number[] = [];
-  for (let level: unknown = data; Array.isArray(level); level = level[0]) shape.push(level.length);
+  for (let level: unknown = data; Array.isArray(level); level = level[0]) {
+    if (shape.length === DEEPEST) throw new ArgumentError('data', `arrays at most ${DEEPEST} deep`, 'deeper ones');
+    shape.push(level.length);
+  }
   const flat: (number | bigint | boolean)[] = [];
   const visit = (value: NestedArray<number | bigint | boolean>, depth: number): void => {
     if (Array.isArray(value)) {
@@ -177,13 +183,18 @@ export function tensor(data: NestedArray<number | bigint | boolean>, options: Te
   visit(data, 0);
   const bad = flat.findIndex((value) => !['number', 'bigint', 'boolean'].includes(typeof value));
   if (bad >= 0) throw new ArgumentError('data', 'numbers, BigInts or booleans', kindOf(flat[bad]));
-  const first = flat[0];
-  const dtype = options.dtype ?? (typeof first === 'boolean' ? 'bool' : typeof first === 'bigint' ? 'int64' : 'float32');
+  const dtype = options.dtype ?? commonDtype(flat);
   checkRange(flat, dtype);
   const to = { ...options, dtype };
   if (dtype === 'int64') return fromTypedArray(BigInt64Array.from(flat, toBigInt), shape, to);
   if (dtype === 'uint64') return fromTypedArray(BigUint64Array.from(flat, toBigInt), shape, to);
   return fromTypedArray(Float64Array.from(flat, Number), shape, to);
+}
+
+function commonDtype(values: readonly (number | bigint | boolean)[]): Dtype {
+  const kind = typeof values[0];
+  if (kind === 'number' || kind === 'undefined' || values.some((value) => typeof value !== kind)) return 'float32';
+  return kind === 'boolean' ? 'bool' : 'int64';
 }
 
 const BITS = /^(u?)int(\d+)$/;

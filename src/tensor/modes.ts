@@ -1,5 +1,6 @@
+import { ArgumentError } from '../native/errors.ts';
 import { addon } from '../native/load.ts';
-import type { Device } from './base.ts';
+import { type Device, describe } from './base.ts';
 import { checkBody, checkDone, checkOptions } from './check.ts';
 import { native } from './dispatch.ts';
 import { type Dtype, dtypeCode } from './dtype.ts';
@@ -53,10 +54,16 @@ export function autocastDtype(): Dtype | null {
   return autocasting;
 }
 
-/** Runs `body` with PyTorch's autocast: matrix products in `dtype`, what needs range or precision in float32. */
+const CASTS: readonly Dtype[] = ['bfloat16', 'float16', 'float32'];
+
+/**
+ * Runs `body` with PyTorch's autocast: matrix products in `dtype` (bfloat16, float16 or float32), what needs range or precision in
+ * float32.
+ */
 export function autocast<T>(options: { device?: Device; dtype: Dtype }, body: () => T): T {
   checkOptions(options);
   checkBody(body);
+  if (!CASTS.includes(options.dtype)) throw new ArgumentError('dtype', CASTS.join(', '), describe(options.dtype));
   const device = options.device ?? 'cpu';
   const before = native(() => addon.setAutocast(device, dtypeCode(options.dtype)));
   const outer = autocasting;

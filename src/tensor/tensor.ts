@@ -41,6 +41,15 @@ const ARRAYS: Partial<Record<Dtype, new (length: number) => TypedArray>> = {
   uint64: BigUint64Array,
 };
 
+/** What `make` makes; a tensor of more elements than JavaScript has an array for is an error of ours. */
+function room<T>(tensor: Tensor, make: () => T): T {
+  try {
+    return make();
+  } catch (cause) {
+    throw new ArgumentError('tensor', 'as many elements as an array holds', `[${tensor.shape.join(', ')}]`, { cause });
+  }
+}
+
 /**
  * An n-dimensional array on a device, backed by a libtorch tensor. Operators are methods and never change their operands, except those
  * whose names end in `_`. Memory is freed by the enclosing {@link scope}, by {@link dispose} (or `using`), or, at the latest, by
@@ -92,7 +101,7 @@ export class Tensor extends Linalg {
         wider.dispose();
       }
     }
-    const out = new make(this.numel);
+    const out = room(this, () => new make(this.numel));
     native(() => addon.copyTo(this.handle, out));
     return out;
   }
@@ -100,14 +109,14 @@ export class Tensor extends Linalg {
   /** The elements as nested arrays of numbers: of booleans 0 and 1, of int64 beyond 2⁵³ the nearest ({@link data} is exact). Waits for the device. */
   toArray(): NestedArray<number> {
     const half = this.dtype === 'float16' || this.dtype === 'bfloat16';
-    const data = half ? this.to('float32') : this;
-    const flat = Array.from(data.data() as ArrayLike<number | bigint>, Number);
-    if (half) data.dispose();
+    const wide = half ? this.to('float32') : this;
+    const flat = wide.data();
+    if (half) wide.dispose();
     const { shape } = this;
     let next = 0;
     const nest = (dim: number): NestedArray<number> =>
-      dim === shape.length ? (flat[next++] as number) : Array.from({ length: shape[dim] as number }, () => nest(dim + 1));
-    return nest(0);
+      dim === shape.length ? Number(flat[next++]) : Array.from({ length: shape[dim] as number }, () => nest(dim + 1));
+    return room(this, () => nest(0));
   }
 
   // ---- gradients ----

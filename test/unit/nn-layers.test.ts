@@ -4,6 +4,7 @@ import {
   activation,
   attention,
   building,
+  Conv2d,
   type Dtype,
   Embedding,
   grad,
@@ -108,3 +109,10 @@ check('attention_allowed', (inputs) => attend({}, inputs));
 check('attention_padding', (inputs) => attend({}, inputs));
 check('attention_blind', (inputs) => attend({}, inputs));
 check('attention_added', (inputs) => attend({}, inputs));
+
+test.each<[string, [number, number, number]]>([
+  ['inChannels', [0, 4, 2]],
+  ['kernel', [3, 4, 0]],
+])('a convolution over nothing is refused by its %s', (argument, [inChannels, outChannels, kernel]) => {
+  expect(() => new Conv2d(inChannels, outChannels, kernel)).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT', argument }));
+});
