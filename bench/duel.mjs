@@ -8,10 +8,11 @@ const median = (values) => {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 };
 
-/** Medians of both sides, the median of the rounds' ratios, and its range. */
+/** Medians of both sides, the median of the rounds' ratios, its range, and how many rounds there were. */
 export function summary(ours, theirs) {
   const ratios = ours.map((value, i) => value / theirs[i]);
-  return { ours: median(ours), theirs: median(theirs), ratio: median(ratios), range: [Math.min(...ratios), Math.max(...ratios)] };
+  const range = [Math.min(...ratios), Math.max(...ratios)];
+  return { ours: median(ours), theirs: median(theirs), ratio: median(ratios), range, rounds: ratios.length };
 }
 
 /** A command that answers in JSON lines. */

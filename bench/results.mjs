@@ -1,57 +1,63 @@
-// What the bench prints and writes.
-import { renameSync, writeFileSync } from 'node:fs';
+// The measurements that the repository keeps: results.json, a row's last one on each machine. RESULTS.md is written from it, by report.mjs.
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 
-const number = (value) =>
-  value >= 1000 ? Math.round(value).toLocaleString('en-US') : value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+/** Cores that other programs may keep busy beside a row; beyond, its figures are noise. */
+export const QUIET = 0.5;
 
-export const isMet = ({ better, goal }, ratio) => (better === 'less' ? ratio <= goal : ratio >= goal);
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
-/** One row's cells. */
-export function cells(row, result) {
-  const goal = `${row.better === 'less' ? '≤' : '≥'} ${row.goal} ×`;
-  if (result.error !== undefined) return [row.title, '–', '–', result.what, '', goal, 'no'];
-  const { ours, theirs, ratio, range } = result;
-  return [
-    row.title,
-    `${number(ours)} ${row.unit}`,
-    `${number(theirs)} ${row.unit}`,
-    `${ratio.toFixed(2)} ×`,
-    `${range[0].toFixed(2)}–${range[1].toFixed(2)}`,
-    goal,
-    isMet(row, ratio) ? 'yes' : 'no',
-  ];
+/**
+ * Takes a row's measurement in. `kept` are groups of rows that were measured under the same setup: `{ setup, rows }`, a setup being the
+ * machine, its threads, and the versions of all that takes part. The row's earlier measurement on that machine goes, of whatever versions; those
+ * on other machines stay. A row that could not be run takes nobody's place.
+ */
+export function merge(kept, setup, key, result) {
+  const isHere = (group) => group.setup.machine === setup.machine && group.setup.threads === setup.threads;
+  if (result.outcome === 'not run' && kept.some((group) => isHere(group) && key in group.rows)) return kept;
+  const isSame = (group) => same(group.setup, setup);
+  const without = ({ setup: own, rows: { [key]: _, ...rows } }) => ({ setup: own, rows });
+  const put = (group) => ({ setup, rows: { ...group.rows, [key]: result } });
+  const groups = kept.some(isSame) ? kept : [{ setup, rows: {} }, ...kept];
+  return groups
+    .map((group) => (isSame(group) ? put(group) : isHere(group) ? without(group) : group))
+    .filter(({ rows }) => Object.keys(rows).length > 0);
 }
 
-const HEAD = ['row', 'ours', 'theirs', 'ratio', 'rounds', 'goal', 'met'];
-
-/** A table in Markdown, its columns aligned so that it can be read as it is. */
-export function table(lines) {
-  const all = [HEAD, ...lines];
-  const widths = HEAD.map((_, column) => Math.max(...all.map((line) => line[column].length)));
-  const format = (line) => `| ${line.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`;
-  return [format(HEAD), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...lines.map(format)].join('\n');
+/** A row's result as it is kept: figures to four digits, and when, at which commit and beside what they were measured. */
+export function record({ ours, theirs, ratio, range, rounds }, { date, commit, load }) {
+  const short = (value) => Number(value.toPrecision(4));
+  return { date, commit, load, rounds, ours: short(ours), theirs: short(theirs), ratio: short(ratio), range: range.map(short) };
 }
 
-/** Writes the file that the repository keeps. */
-export function writeResults(file, { facts, lines, command }) {
-  const text = `# Benchmarks
+/** Whether other programs are known to have run beside a measurement. A load that was not noted is null; `busy` alone says that there was one. */
+export const isDisturbed = ({ load }) => load !== null && (load.busy === true || Math.max(load.before, load.during ?? 0) > QUIET);
 
-Written by \`${command}\`. Both sides run on this machine in the same run, in turns, on the same libtorch, with the same threads,
-weights, inputs, dtype and dropout. A ratio is ours over theirs: the median of the rounds' ratios, with their range beside it.
+/** What the file holds; nothing where there is none. */
+export function read(file) {
+  let text;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  }
+  const kept = JSON.parse(text);
+  if (!Array.isArray(kept) || !kept.every(({ setup, rows }) => setup?.machine && rows))
+    throw new Error(`${file} holds no results`);
+  return kept;
+}
 
-${facts.map(([name, value]) => `- ${name}: ${value}`).join('\n')}
+/** A line for each setup's fact and for each row, so that changes can be read. */
+export function write(file, kept) {
+  const lines = (object) =>
+    Object.entries(object).map(([name, value]) => `      ${JSON.stringify(name)}: ${JSON.stringify(value)}`);
+  const block = (name, object) => `    "${name}": {\n${lines(object).join(',\n')}\n    }`;
+  const groups = kept.map(({ setup, rows }) => `  {\n${block('setup', setup)},\n${block('rows', rows)}\n  }`);
+  replace(file, `[\n${groups.join(',\n')}\n]\n`);
+}
 
-${table(lines)}
-
-The demo model has the shape of \`examples/captioner/model.ts\` for 32 concepts, but dropout 0.1. Training ends each step with the loss as a number; the peer's optimizer is
-\`AdamW(fused=True)\`, ours \`AdamW\` with the same settings. Before a row runs, the two sides are checked to have the same loss without dropout, the same token ids, the
-same picture. Captions go one picture at a time from pixel values to ids, 20 new tokens at most. The cold start runs from the start of
-the process to the caption of a JPEG file, files in the system's cache.
-
-Stage 1: batch 32, pictures of 257 × 1408 (with the tower 257 × 768), captions of 8 to 20 tokens, 12 layers of width 768, against LAVIS's own
-\`Blip2Qformer.forward\` with backward and \`AdamW(fused=True)\`; losses were checked with the same negatives on both sides. Peak memory is counted from where model and
-inputs are there, before the first step. Where the time goes is in [README.md](README.md).
-`;
+/** Writes aside first: a run may be ended at any time. */
+export function replace(file, text) {
   const partial = `${file}.${process.pid}.tmp`;
   writeFileSync(partial, text);
   renameSync(partial, file);

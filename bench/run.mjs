@@ -1,8 +1,10 @@
 // `npm run bench`: this library against PyTorch, transformers and Pillow, in turns on the same libtorch.
-//   npm run bench -- [--only add,qformer] [--threads 2] [--rounds 9] [--quick] [--cpu] [--batch 4] [--all]
-// Writes bench/RESULTS.md; with any of these options but `--all` it prints alone, unless `--write` is one of them. `--all` also runs the rows at
-// full size; `--rounds` allows each row so many at most. On a machine that does other things too, `--cpu --threads 1` is of use: it
-// compares processor time instead of time, for rows whose processes stay. `--batch` changes the batch of rows that have one.
+//   npm run bench -- [--only add,qformer [--write]] [--all] [--threads 2] [--rounds 9] [--quick] [--cpu] [--batch 4] [--render]
+// Keeps what it measures in bench/results.json, in the place of what was measured of the same rows before, and writes bench/RESULTS.md from it; with
+// `--only` it prints alone, unless `--write` is there, too. `--render` writes RESULTS.md anew without measuring. `--all` also runs the rows at
+// full size; `--rounds` allows each row so many at most. These are for a look, and keep nothing: `--quick`; `--batch`, which changes the batch of rows
+// that have one; `--cpu`, which with `--threads 1` is of use on a machine that does other things too, as it compares processor time instead of
+// time, for rows whose processes stay.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -12,10 +14,12 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { peerDirectory, peerPython, setUpPeer } from '../scripts/oracle/setup.mjs';
+import { besideOthers, commit, machine } from './conditions.mjs';
 import { ratesInTurns, startsInTurns, summary } from './duel.mjs';
 import { lavisVersions, setUpLavis } from './lavis.mjs';
-import { cells, isMet, table, writeResults } from './results.mjs';
-import { choose } from './rows.mjs';
+import { cells, isMet, render, table } from './report.mjs';
+import { merge, QUIET, read, record, replace, write } from './results.mjs';
+import { choose, rows } from './rows.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.dirname(here);
@@ -32,8 +36,15 @@ const { values: options } = parseArgs({
     batch: { type: 'string' },
     all: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
+    render: { type: 'boolean', default: false },
   },
 });
+const RESULTS = ['bench/results.json', 'bench/RESULTS.md'];
+const [kept, shown] = RESULTS.map((file) => path.join(root, file));
+if (options.render) {
+  replace(shown, render(read(kept), rows));
+  process.exit();
+}
 /** A row's own rounds, or fewer. */
 const roundsOf = (own) => Math.min(own, Number(options.rounds ?? own));
 const chosen = choose(
@@ -45,10 +56,14 @@ if (typeof chosen === 'string') {
   process.exit(2);
 }
 const threads = Number(options.threads);
-const isWhole = options.only === '' && !options.quick && !options.cpu && options.batch === undefined;
-const isWritten = isWhole || options.write;
-const given = process.argv.slice(2).join(' ');
-const commandLine = given === '' ? 'npm run bench' : `npm run bench -- ${given}`;
+const isLook = options.quick || options.cpu || options.batch !== undefined;
+if (isLook && options.write) {
+  console.error(
+    '--quick, --cpu and --batch measure something else than the rows that are kept, so --write has no place beside them',
+  );
+  process.exit(2);
+}
+const isKept = !isLook && (options.only === '' || options.write);
 
 const versions = setUpPeer();
 const libtorch = execFileSync(peerPython, ['-c', 'import torch, os; print(os.path.dirname(torch.__file__))'], {
@@ -123,24 +138,23 @@ async function turns(row) {
   const settings = settingsOf(row);
   const pin = row.oneCore ? pinned : [];
   const commands = [ours(`ours/${row.script}.mjs`, settings), theirs(`peer/${row.script}.py`, settings)];
-  const rates = await ratesInTurns(
-    commands.map((command) => child([...pin, ...command])),
-    {
-      agree: row.agree,
-      rounds: roundsOf(options.quick ? 3 : (row.rounds ?? 9)),
-      roundSeconds: options.quick ? 0.5 : 1,
-      once: row.once,
-      clock: options.cpu ? 'cpuSeconds' : 'seconds',
-      onRound: progress(row.title),
-    },
-  );
-  return summary(...rates);
+  const how = {
+    agree: row.agree,
+    rounds: roundsOf(options.quick ? 3 : (row.rounds ?? 9)),
+    roundSeconds: options.quick ? 0.5 : 1,
+    once: row.once,
+    clock: options.cpu ? 'cpuSeconds' : 'seconds',
+    onRound: progress(row.title),
+  };
+  const children = commands.map((command) => child([...pin, ...command]));
+  const { value: rates, load } = await besideOthers(() => ratesInTurns(children, how));
+  return { ...summary(...rates), load };
 }
 
 // Rows that come from the same runs share them.
 const runs = new Map();
 const once = async (name, work) => {
-  if (!runs.has(name)) runs.set(name, await work());
+  if (!runs.has(name)) runs.set(name, await besideOthers(work));
   return runs.get(name);
 };
 
@@ -148,8 +162,8 @@ async function micro(row) {
   const args = ['--threads', String(threads), '--rounds', options.quick ? '60' : '250'];
   const commands = [ours('micro.mjs', ...args), theirs('micro.py', ...args)].map(child);
   const rounds = roundsOf(options.quick ? 1 : 3);
-  const sides = await once('micro', () => startsInTurns(commands, rounds, progress('small operators')));
-  return summary(...sides.map((side) => side.map((answer) => answer[row.name])));
+  const { value: sides, load } = await once('micro', () => startsInTurns(commands, rounds, progress('small operators')));
+  return { ...summary(...sides.map((side) => side.map((answer) => answer[row.name]))), load };
 }
 
 /** Rows of processes that start, say one thing, and end. */
@@ -158,18 +172,11 @@ async function start(row) {
   const args = settingsOf(row);
   const commands = [ours(`ours/${script}.mjs`, args), theirs(`peer/${script}.py`, args)].map(child);
   const count = roundsOf(options.quick ? 1 : rounds);
-  const sides = await once(`${script} ${args}`, () => startsInTurns(commands, count, progress(row.title), row.warm));
+  const work = () => startsInTurns(commands, count, progress(row.title), row.warm);
+  const { value: sides, load } = await once(`${script} ${args}`, work);
   const difference = agree(sides[0][0], sides[1][0]);
   if (difference !== '') throw new Error(`the two sides do not compute the same: ${difference}`);
-  return summary(sides[0].map(value), sides[1].map(against));
-}
-
-function hardware() {
-  const cpus = os.cpus();
-  const flags = existsSync('/proc/cpuinfo') ? (/^flags.*$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[0] ?? '') : '';
-  const known = ['avx2', 'avx512f', 'avx512_bf16', 'amx_bf16'].filter((flag) => flags.includes(` ${flag}`));
-  const features = known.length > 0 ? ` (${known.join(', ')})` : '';
-  return `${cpus[0]?.model.trim() ?? process.arch}${features}, ${cpus.length} cores, ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${os.type()} ${os.release()}`;
+  return { ...summary(sides[0].map(value), sides[1].map(against)), load };
 }
 
 /** Both sides must run on one libtorch: says where ours found it. */
@@ -182,56 +189,56 @@ function expectSharedLibtorch() {
     throw new Error(`ours runs on ${file}, not on the peer's ${libtorch}`);
 }
 
-const load = os.loadavg()[0];
 prepareMaterials(materialsOf({}), 'peer/materials.py', ['models.json'], versions);
 expectSharedLibtorch();
 const { python, ...packages } = versions;
-const facts = [
-  ['Machine', hardware()],
-  ['Threads', `${threads}${pinned.length === 0 ? '' : '; pictures on one core'}`],
-  ['Ours', `Node ${process.versions.node}, libtorch ${packages.torch} (the peer's own), sharp ${await sharpVersion()}`],
-  [
-    'Theirs',
-    `Python ${python}, torch ${packages.torch}, transformers ${packages.transformers}, Pillow ${packages.pillow}, webdataset ${packages.webdataset}; of LAVIS ${lavisVersions().join(', ')}`,
-  ],
-  ['Load before the run', `${load.toFixed(1)} (what else runs here; above 0.5 the figures are noise)`],
-  ['Date', new Date().toISOString().slice(0, 10)],
-];
-
-async function sharpVersion() {
-  return JSON.parse(readFileSync(path.join(root, 'node_modules/sharp/package.json'), 'utf8')).version;
-}
-
-for (const [name, value] of facts) console.log(`${name}: ${value}`);
-console.log(`Environment: ${path.relative(root, peerDirectory)}\n`);
+const sharp = JSON.parse(readFileSync(path.join(root, 'node_modules/sharp/package.json'), 'utf8')).version;
+const setup = {
+  machine: machine(),
+  system: `${os.type()} ${os.release()}`,
+  threads: `${threads}${pinned.length === 0 ? '' : '; pictures on one core'}`,
+  ours: `Node ${process.versions.node}, libtorch ${packages.torch} (the peer's own), sharp ${sharp}`,
+  theirs: `Python ${python}, torch ${packages.torch}, transformers ${packages.transformers}, Pillow ${packages.pillow}, webdataset ${packages.webdataset}; of LAVIS ${lavisVersions().join(', ')}`,
+};
+const state = commit(root, RESULTS);
+for (const [name, value] of Object.entries(setup)) console.log(`${name}: ${value}`);
+console.log(`commit: ${state}\nenvironment: ${path.relative(root, peerDirectory)}\n`);
 
 const lines = [];
 const missed = [];
 let failed = false;
 for (const row of chosen) {
+  const made = { date: new Date().toISOString().slice(0, 10), commit: state };
   let result;
+  let problem = '';
   const started = performance.now();
   try {
     if (row.needs !== undefined) need(row.needs);
-    result = await { turns, micro, start }[row.kind](row);
+    const { load, ...figures } = await { turns, micro, start }[row.kind](row);
+    result = record(figures, { ...made, load });
+    if (!isMet(row, result.ratio)) missed.push(row.title);
   } catch (error) {
-    result = { error, what: error instanceof NotRun ? 'not run' : 'failed' };
+    problem = `\n  ${error.message}`;
+    result = { ...made, outcome: error instanceof NotRun ? 'not run' : 'failed' };
     failed ||= !(error instanceof NotRun);
   }
   const seconds = Math.round((performance.now() - started) / 1000);
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
   const line = cells(row, result);
   lines.push(line);
+  const [title, own, other, ratio, rounds, goal, met, others] = line;
+  const beside = others === '' ? '' : `, others ${others}`;
   console.log(
-    `${line[0]}: ours ${line[1]}, theirs ${line[2]}, ${line[3]}${line[4] ? ` (${line[4]})` : ''}, goal ${line[5]}: ${line[6]} [${seconds} s]`,
+    `${title}: ours ${own}, theirs ${other}, ${ratio} (${rounds}), goal ${goal}: ${met}${beside} [${seconds} s]${problem}`,
   );
-  if (result.error !== undefined) console.log(`  ${result.error.message}`);
-  else if (!isMet(row, result.ratio)) missed.push(row.title);
+  if (!isKept) continue;
   // After every row: a run that is ended leaves what it has.
-  if (isWritten) writeResults(path.join(here, 'RESULTS.md'), { facts, lines, command: commandLine });
+  write(kept, merge(read(kept), setup, row.key, result));
+  replace(shown, render(read(kept), rows));
 }
 for (const row of chosen) if (row.named) rmSync(materialsOf(row), { recursive: true, force: true });
 console.log(`\n${table(lines)}`);
 if (missed.length > 0) console.log(`\nmissed: ${missed.join('; ')}`);
-if (isWritten) console.log('\nwritten: bench/RESULTS.md');
+console.log(`! more than ${QUIET} cores were busy with other programs`);
+if (isKept) console.log(`\nkept: ${RESULTS.join(', ')}`);
 process.exitCode = failed ? 1 : 0;
