@@ -14,7 +14,7 @@ const WORDS: Readonly<Record<string, string>> = {
   'schedule.peak': 'highest learning rate',
   'schedule.floor': 'lowest learning rate, at the end',
   'schedule.start': 'learning rate at the start',
-  'schedule.warmupSteps': 'steps from start to peak',
+  'schedule.warmupSteps': 'steps from start to peak; unless told, a tenth of a run of fewer than 20,000 steps',
   'optimizer.weightDecay': 'weight decay',
   'optimizer.betas': "AdamW's betas",
   'objective.weights.itc': 'weight of image-text contrast; 0: without',

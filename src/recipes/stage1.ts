@@ -6,10 +6,12 @@ import {
   checkTraining,
   imageOf,
   modelOf,
+  OTHER_FIELDS,
   TRAINING_RULES,
   type TrainingRecipe,
   type VisionOption,
   visionOf,
+  warmupOf,
 } from './training-recipe.ts';
 
 /** A run of BLIP-2's first stage: all that decides on its numbers. Plain data, to be saved with the run. */
@@ -48,8 +50,8 @@ const BATCH = { eva: 1680, clip: 2320 } as const;
 
 /**
  * The paper's first stage (BLIP-2, §3.4): 250,000 steps of 1,680 pairs (ViT-g) or 2,320 (ViT-L) at 224 pixels, random resized crops and flips;
- * AdamW with β 0.9 and 0.98 and a decay of 0.05; 2,000 steps from 1e-6 up to 1e-4, then half a cosine, step by step, down to 1e-5. The
- * products of what is trained are in bfloat16, where LAVIS has float16.
+ * AdamW with β 0.9 and 0.98 and a decay of 0.05; 2,000 steps (a tenth of a run of fewer than 20,000) from 1e-6 up to 1e-4, then half a
+ * cosine, step by step, down to 1e-5. The products of what is trained are in bfloat16, where LAVIS has float16.
  *
  * @example stage1({ vision: 'clip-vit-l', batchSize: 256, schedule: { peak: 5e-5 } })
  * @throws ArgumentError naming the field that there is not, or that is not as expected
@@ -57,15 +59,16 @@ const BATCH = { eva: 1680, clip: 2320 } as const;
 export function stage1(options: Stage1RecipeOptions): Stage1Recipe {
   checkArgument('options', options, anObject);
   const { vision: tower, model: modelOptions = {}, image: imageOptions, ...rest } = options;
+  const { steps = 250_000 } = rest;
   const vision = visionOf(tower);
   const defaults: Omit<Stage1Recipe, 'vision' | 'model' | 'image'> = {
     visionDtype: 'bfloat16',
     text: { maxLength: 32 },
-    steps: 250_000,
+    steps,
     batchSize: BATCH[vision.architecture],
     accumulation: 1,
     optimizer: { betas: [0.9, 0.98], eps: 1e-8, weightDecay: 0.05, decay: 'not-vectors' },
-    schedule: { start: 1e-6, peak: 1e-4, floor: 1e-5, warmupSteps: 2000 },
+    schedule: { start: 1e-6, peak: 1e-4, floor: 1e-5, warmupSteps: warmupOf(steps) },
     objective: { weights: { itc: 1, itm: 1, itg: 1 }, labelSmoothing: 0.1, contrastGradient: 'own' },
     precision: 'bfloat16',
     clipNorm: null,
@@ -75,7 +78,7 @@ export function stage1(options: Stage1RecipeOptions): Stage1Recipe {
     vision,
     model: modelOf<PretrainingConfig>(modelOptions, vision, parsePretrainingConfig),
     image: imageOf(imageOptions, vision.config.imageSize),
-    ...overridden(defaults, rest, RULES, 'recipe'),
+    ...overridden(defaults, rest, RULES, 'recipe', OTHER_FIELDS),
   };
   check(recipe);
   return recipe;

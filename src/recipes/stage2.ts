@@ -33,11 +33,13 @@ import {
   checkTraining,
   imageOf,
   modelOf,
+  OTHER_FIELDS,
   TRAINING_RULES,
   type TrainingRecipe,
   type VisionOption,
   type VisionRecipe,
   visionOf,
+  warmupOf,
 } from './training-recipe.ts';
 
 /**
@@ -127,8 +129,8 @@ const SPLIT: PrefixSplit = { minPrefix: 1, maxPrefix: null, minSuffix: 1 };
 
 /**
  * The paper's second stage (BLIP-2, §3.4): 80,000 steps of 1,920 pairs (OPT) or 1,520 (T5) at 224 pixels, random resized crops and flips; AdamW with
- * β 0.9 and 0.98 and a decay of 0.05; 2,000 steps from 1e-6 up to 1e-4, then half a cosine, step by step, down to 5e-5. The frozen parts are in
- * bfloat16, and so are the products of what is trained.
+ * β 0.9 and 0.98 and a decay of 0.05; 2,000 steps (a tenth of a run of fewer than 20,000) from 1e-6 up to 1e-4, then half a cosine, step by
+ * step, down to 5e-5. The frozen parts are in bfloat16, and so are the products of what is trained.
  *
  * @example stage2({ from: 'runs/stage1', languageModel: 'opt-2.7b', batchSize: 256, accumulation: 4 })
  * @throws ArgumentError naming the field that there is not, or that is not as expected; FileError for a folder that is not what it should be
@@ -144,6 +146,7 @@ export function stage2(options: Stage2RecipeOptions): Stage2Recipe {
     text: texts,
     ...rest
   } = options;
+  const { steps = 80_000 } = rest;
   const before = from === undefined ? undefined : stage1Of(from);
   const vision = towerOf(tower, before);
   const languageModel = languageModelOf(llm);
@@ -152,11 +155,11 @@ export function stage2(options: Stage2RecipeOptions): Stage2Recipe {
     visionDtype: before?.visionDtype ?? 'bfloat16',
     languageModelDtype: 'bfloat16',
     languageModelDropout: false,
-    steps: 80_000,
+    steps,
     batchSize: BATCH[modelType],
     accumulation: 1,
     optimizer: { betas: [0.9, 0.98], eps: 1e-8, weightDecay: 0.05, decay: 'not-vectors' },
-    schedule: { start: 1e-6, peak: 1e-4, floor: 5e-5, warmupSteps: 2000 },
+    schedule: { start: 1e-6, peak: 1e-4, floor: 5e-5, warmupSteps: warmupOf(steps) },
     objective: { labelSmoothing: 0 },
     precision: 'bfloat16',
     clipNorm: null,
@@ -169,7 +172,7 @@ export function stage2(options: Stage2RecipeOptions): Stage2Recipe {
     model: shapeOf(modelOptions, vision, languageModel, before),
     image: imageOf({ ...image, ...imageOptions } as typeof imageOptions, vision.config.imageSize),
     text: textOf(texts, modelType),
-    ...overridden(defaults, rest, RULES, 'recipe'),
+    ...overridden(defaults, rest, RULES, 'recipe', [...OTHER_FIELDS, 'languageModel', 'from']),
   };
   check(recipe);
   return recipe;
@@ -243,7 +246,7 @@ function shapeOf(
 function textOf(options: Stage2RecipeOptions['text'] = {}, modelType: TextConfig['modelType']): Stage2Recipe['text'] {
   const { split: given, ...rest } = options;
   const { decoderOnly } = languageKind(modelType);
-  const words = overridden({ maxLength: 32, prompt: '', end: END[modelType] }, rest, RULES.text as Rules, 'recipe.text');
+  const words = overridden({ maxLength: 32, prompt: '', end: END[modelType] }, rest, RULES.text as Rules, 'recipe.text', ['split']);
   if (decoderOnly && given != null) {
     throw new ArgumentError('recipe.text.split', 'null, as the language model has no encoder', 'one');
   }

@@ -50,7 +50,7 @@ export interface TrainingRecipe {
   readonly accumulation: number;
   /** AdamW's settings. */
   readonly optimizer: Pick<AdamWSettings, 'betas' | 'eps' | 'weightDecay'> & Required<Pick<DecayOptions, 'decay'>>;
-  /** Learning rate by step. */
+  /** Learning rate by step. The warm-up has the paper's 2,000 steps, or a tenth of all where these are fewer than 20,000, unless told. */
   readonly schedule: Required<Omit<WarmupCosine, 'totalSteps'>>;
   /** Of the products in what is trained. */
   readonly precision: Precision;
@@ -85,6 +85,14 @@ export const TRAINING_RULES: Rules = {
   seed: whole,
 };
 
+/** Fields that no rule is for, as more than their kind is looked at. */
+export const OTHER_FIELDS: readonly string[] = ['vision', 'model', 'image'];
+
+/** Steps of the warm-up unless told: the paper's 2,000, or a tenth of the steps where these are fewer than 20,000. */
+export function warmupOf(steps: number): number {
+  return Math.min(2000, Math.floor(steps / 10));
+}
+
 /** @throws ArgumentError for what is no tower, or a field of its shape that is not as expected */
 export function visionOf(tower: VisionOption): VisionRecipe {
   if (tower === 'eva-vit-g') return { architecture: 'eva', config: parseVisionConfig({}) };
@@ -108,7 +116,7 @@ export function imageOf(options: DeepPartial<ImageTransform> | undefined, size: 
   const defaults = trainTransform({ size });
   const { crop, ...rest } = options ?? {};
   const { crop: cropRules, ...rules } = IMAGE_RULES;
-  const image = overridden(defaults, rest, rules, 'recipe.image');
+  const image = overridden(defaults, rest, rules, 'recipe.image', ['crop']);
   const part = crop && overridden(defaults.crop ?? {}, crop, cropRules as Rules, 'recipe.image.crop');
   try {
     return trainTransform({ ...image, ...(crop === undefined ? {} : { crop: part }) } as ImageTransform);
@@ -150,8 +158,9 @@ export function checkTraining({ batchSize, accumulation, steps, schedule, image,
   if (schedule.warmupSteps > steps) {
     throw new ArgumentError('recipe.schedule.warmupSteps', `at most recipe.steps (${steps})`, String(schedule.warmupSteps));
   }
-  if (schedule.floor > schedule.peak) {
-    throw new ArgumentError('recipe.schedule.floor', `at most recipe.schedule.peak (${schedule.peak})`, String(schedule.floor));
+  for (const name of ['start', 'floor'] as const) {
+    if (schedule[name] <= schedule.peak) continue;
+    throw new ArgumentError(`recipe.schedule.${name}`, `at most recipe.schedule.peak (${schedule.peak})`, String(schedule[name]));
   }
   if (image.size !== vision.config.imageSize) {
     throw new ArgumentError('recipe.image.size', `${vision.config.imageSize}, as the vision tower has it`, String(image.size));

@@ -1,4 +1,4 @@
-import { type Stage1RecipeOptions, stage1, stage1WithoutItg, warmupCosine } from '../../src/index.ts';
+import { type Stage1RecipeOptions, stage1, stage1WithoutItg, stage2, warmupCosine } from '../../src/index.ts';
 
 test('the run of the paper', () => {
   const recipe = stage1({ vision: 'eva-vit-g' });
@@ -58,6 +58,18 @@ test('every field can be set, at every depth, and the others stay', () => {
   expect(stage1({ vision: 'eva-vit-g', model: { visionLayerNormEps: null } }).model.visionLayerNormEps).toBeNull();
 });
 
+test.each([
+  [250_000, 2000],
+  [20_000, 2000],
+  [5000, 500],
+  [100, 10],
+  [1, 0],
+])('%j steps have a warm-up of %j, unless told', (steps, warmupSteps) => {
+  const stages = [stage1({ vision: 'eva-vit-g', steps }), stage2({ vision: 'eva-vit-g', languageModel: 'opt-2.7b', steps })];
+  for (const { schedule } of stages) expect(schedule.warmupSteps).toBe(warmupSteps);
+  expect(stage1({ vision: 'eva-vit-g', steps, schedule: { warmupSteps: 1 } }).schedule.warmupSteps).toBe(1);
+});
+
 test('a recipe of a file gives itself again', () => {
   for (const recipe of [
     stage1({ vision: 'clip-vit-l', image: { crop: null, flip: 0 }, model: { visionLayerNormEps: null }, seed: 7 }),
@@ -87,13 +99,18 @@ test.each<[object, string]>([
   ],
   [{ optimizer: { betas: [0.9, 1] } }, 'for recipe.optimizer.betas but received an array of 2'],
   [{ optimizer: 3 }, 'expected an object for recipe.optimizer but received 3'],
-  [{ lr: 1 }, 'for recipe but received lr'],
+  [{ lr: 1 }, 'clipNorm, seed, text, objective, vision, model, image for recipe but received lr'],
   [{ schedule: { peak: '1e-4' } }, 'expected a number above 0 for recipe.schedule.peak but received "1e-4"'],
   [{ schedule: { floor: 1 } }, 'expected at most recipe.schedule.peak (0.0001) for recipe.schedule.floor but received 1'],
-  [{ steps: 10 }, 'expected at most recipe.steps (10) for recipe.schedule.warmupSteps but received 2000'],
+  [{ schedule: { start: 1 } }, 'expected at most recipe.schedule.peak (0.0001) for recipe.schedule.start but received 1'],
+  [
+    { steps: 10, schedule: { warmupSteps: 11 } },
+    'expected at most recipe.steps (10) for recipe.schedule.warmupSteps but received 11',
+  ],
   [{ accumulation: 11 }, 'expected a multiple of recipe.accumulation (11) for recipe.batchSize but received 1680'],
   [{ precision: 'float8' }, 'expected one of float32, bfloat16, float16 for recipe.precision but received "float8"'],
   [{ image: { size: 364 } }, 'expected 224, as the vision tower has it for recipe.image.size but received 364'],
+  [{ image: { crops: null } }, 'expected fields out of size, flip, imageMean, imageStd, applyOrientation, crop for recipe.image'],
   [{ image: { flip: 2 } }, 'expected a probability for recipe.image.flip but received 2'],
   [
     { image: { crop: { scale: [1, 0.5] } } },

@@ -126,7 +126,7 @@ test.each<[object, string]>([
   [{ text: { prompt: 3 } }, 'expected text for recipe.text.prompt but received 3'],
   [{ text: { split: { minPrefix: 1 } } }, 'expected null, as the language model has no encoder for recipe.text.split'],
   [{ text: { maxLength: 2017 } }, 'expected from 2 to 2016, the positions that queries leave for recipe.text.maxLength'],
-  [{ text: { tokens: 3 } }, 'for recipe.text but received tokens'],
+  [{ text: { tokens: 3 } }, 'fields out of maxLength, prompt, end, split for recipe.text but received tokens'],
   [{ languageModel: 'flan-t5-xl', text: { split: { minSuffix: 0 } } }, 'for recipe.text.split.minSuffix but received 0'],
   [{ languageModel: 'flan-t5-xl', text: { split: { minPrefix: 3, maxPrefix: 2 } } }, 'expected at least minPrefix (3) for'],
   [{ model: { languageHiddenSize: 5 } }, "expected 2560, the language model's width for recipe.model.languageHiddenSize"],
@@ -136,6 +136,8 @@ test.each<[object, string]>([
   ],
   [{ objective: { labelSmoothing: 1 } }, 'for recipe.objective.labelSmoothing but received 1'],
   [{ objective: { weights: {} } }, 'expected fields out of labelSmoothing for recipe.objective but received weights'],
+  [{ lr: 1 }, 'text, objective, vision, model, image, languageModel, from for recipe but received lr'],
+  [{ schedule: { start: 2e-4 } }, 'for recipe.schedule.start but received 0.0002'],
   [{ schedule: { floor: 2e-4 } }, 'for recipe.schedule.floor but received 0.0002'],
   [{ image: { size: 364 } }, 'for recipe.image.size but received 364'],
 ])('%j is refused', (options, message) => {
