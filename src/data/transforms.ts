@@ -1,4 +1,4 @@
-import { anObject, checkArgument, checkKeys } from '../native/arguments.ts';
+import { anObject, checkArgument, checkKeys, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
 import type { Colour } from './fields.ts';
@@ -46,6 +46,18 @@ export function trainTransform(options: Partial<ImageTransform> = {}): ImageTran
 export function evalTransform(options: Partial<ImageTransform> = {}): ImageTransform {
   checkArgument('options', options, anObject);
   return checked({ size: 224, crop: null, flip: 0, imageMean, imageStd, applyOrientation: true, ...options });
+}
+
+/** @throws ArgumentError for what neither {@link trainTransform} nor {@link evalTransform} would give, its fields under the argument's name */
+export function checkTransform(argument: string, transform: ImageTransform): void {
+  checkArgument(argument, transform, having(...NAMES.filter((name) => name !== 'crop')));
+  try {
+    checked(transform);
+  } catch (error) {
+    if (!(error instanceof ArgumentError)) throw error;
+    const field = error.argument === 'options' ? argument : `${argument}.${error.argument}`;
+    throw new ArgumentError(field, error.expected, error.received, { cause: error });
+  }
 }
 
 const NAMES = ['size', 'crop', 'flip', 'imageMean', 'imageStd', 'applyOrientation'];

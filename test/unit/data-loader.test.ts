@@ -374,7 +374,15 @@ test('wrong options are named', async () => {
     ['epochs', { epochs: 0.5 }],
     ['seed', { seed: -1 }],
     ['maxBroken', { maxBroken: 2 }],
+    ['options', { shufle: false }],
+    ['transform', { transform: undefined }],
+    ['transform', { transform: {} }],
+    ['transform', { transform: { ...small.transform, sise: 8 } }],
+    ['transform.size', { transform: { ...small.transform, size: 0 } }],
+    ['transform.crop', { transform: { ...small.transform, crop: undefined } }],
+    ['transform.imageStd', { transform: { ...small.transform, imageStd: [1, 0, 1] } }],
   ] as const) {
-    expect(() => loader(dataset, { ...small, ...options })).toThrow(expect.objectContaining({ name: 'ArgumentError', argument }));
+    const given = { ...small, ...options } as LoaderOptions;
+    expect(() => loader(dataset, given)).toThrow(expect.objectContaining({ name: 'ArgumentError', argument }));
   }
 });

@@ -1,11 +1,12 @@
 import os from 'node:os';
+import { anObject, checkArgument, checkKeys } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import type { Json } from '../../native/files.ts';
 import type { Device } from '../../tensor/index.ts';
 import { Position } from '../datasets/position.ts';
 import { type BrokenSample, type Dataset, type Entry, isBroken, type Sample, type SampleStream } from '../datasets/sample.ts';
 import { blipCaption } from '../text.ts';
-import type { ImageTransform } from '../transforms.ts';
+import { checkTransform, type ImageTransform } from '../transforms.ts';
 import { Ahead } from './ahead.ts';
 import { Batch, Collator, type Picture } from './batch.ts';
 import { BrokenCount } from './broken.ts';
@@ -41,6 +42,22 @@ export interface LoaderOptions {
   /** A {@link Loader.state}, to go on from there. The data set and the options that decide on samples must be those it was saved with. */
   state?: Json;
 }
+
+const NAMES: Record<keyof LoaderOptions, true> = {
+  batchSize: true,
+  transform: true,
+  seed: true,
+  shuffle: true,
+  epochs: true,
+  dropLast: true,
+  workers: true,
+  prefetch: true,
+  cleanUp: true,
+  device: true,
+  maxBroken: true,
+  onBroken: true,
+  state: true,
+};
 
 type Settings = Required<Omit<LoaderOptions, 'state' | 'onBroken'>>;
 
@@ -235,6 +252,8 @@ export function loader(dataset: Dataset, options: LoaderOptions): Loader {
 }
 
 function withDefaults(options: LoaderOptions): Settings {
+  checkArgument('options', options, anObject);
+  checkKeys('options', options, Object.keys(NAMES));
   const settings: Settings = {
     seed: 0,
     shuffle: true,
@@ -247,6 +266,7 @@ function withDefaults(options: LoaderOptions): Settings {
     maxBroken: 0.01,
     ...options,
   };
+  checkTransform('transform', settings.transform);
   for (const [name, least] of [
     ['batchSize', 1],
     ['workers', 0],
