@@ -1,5 +1,5 @@
 // node tensorboard_events.mjs FOLDER: the part of tensorboard_events.py that is done in TypeScript. A run of six steps, killed after its
-// checkpoint of step 3, and the one that went on from there.
+// checkpoint of step 3, and the one that went on from there; before them one that was killed before its first checkpoint.
 import { TensorBoardLog } from '../../dist/index.js';
 
 const [, , folder] = process.argv;
@@ -16,6 +16,10 @@ const record = (step, loss) => ({
   memory: 2 ** 30,
   secondsLeft: 1,
 });
+const killed = new TensorBoardLog(folder);
+killed.open(0);
+for (let step = 1; step <= 8; step++) killed.step(record(step, 30 + step));
+killed.close();
 const first = new TensorBoardLog(folder);
 first.open(0);
 for (let step = 1; step <= 5; step++) first.step(record(step, 10 + step));

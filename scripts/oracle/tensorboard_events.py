@@ -1,5 +1,6 @@
 """TensorBoard's own reader on event files of `TensorBoardLog`: every record's checksums, every scalar, and a run that went on after step 3, of
-which what the first process wrote of later steps must not be seen. Writes no golden; wants `dist/`."""
+which what the first process wrote of later steps must not be seen, nor anything of a process that was killed before its first checkpoint. Writes no
+golden; wants `dist/`."""
 
 import math
 import os

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { type Batch, evalTransform, loader, openDataset, type Tokenizer } from '../data/index.ts';
+import { type Batch, type BrokenSample, evalTransform, loader, openDataset, type Tokenizer } from '../data/index.ts';
 import { loadVisionTower } from '../models/index.ts';
 import { ArgumentError } from '../native/errors.ts';
 import type { Module } from '../nn/index.ts';
@@ -58,6 +58,8 @@ export interface DuringRun {
   /** Pictures with all of their captions, each once, anew at every call; null for none. */
   readonly gallery: (() => AsyncIterable<Batch>) | null;
   readonly encoder: FrozenEncoder;
+  /** Names a picture that cannot be used in the logs. */
+  readonly onBroken: (picture: BrokenSample) => void;
   /** Where to write what models wrote. */
   readonly directory: string;
 }
@@ -106,14 +108,25 @@ export async function openRun<R extends TrainingRecipe, S>(
   const logs = [new JsonLinesLog(path.join(out, 'log.jsonl')), new TensorBoardLog(out), ...(more?.(recipe) ?? [])];
   const data = await openTrainingData(settings, { batchSize: recipeBatchSize(recipe), transform: image, seed }, encoder, logs);
   const gallery = await openGallery(settings, recipe, logs);
-  const evaluations = parts.evaluations({ every: evaluation.every, gallery, encoder, directory: path.join(out, 'evaluation') });
-  writeRun(out, stage, { ...settings, ...recipe });
+  const evaluations = parts.evaluations({
+    every: evaluation.every,
+    gallery,
+    encoder,
+    onBroken: leftOut(logs),
+    directory: path.join(out, 'evaluation'),
+  });
+  const write = (): void => writeRun(out, stage, { ...settings, ...recipe });
+  if (!started) write();
   fs.mkdirSync(path.join(out, TOKENIZER), { recursive: true });
   tokenizer.savePretrained(path.join(out, TOKENIZER));
   const trainer = parts.trainer({
     encoder: features === null ? encoder : null,
     tokenizer,
-    data: data.open,
+    async data(state) {
+      const stream = await data.open(state);
+      if (started) write(); // only now is it known that the run goes on: one that is refused stays as it was
+      return stream;
+    },
     directory: out,
     resume,
     checkpoints,

@@ -276,6 +276,7 @@ export class Trainer<B, P = B> {
     }
     this.#evaluated = this.#done;
     this.#stale = this.#saved === this.#done;
+    this.#speed.pause(performance.now() - started);
     for (const log of logs) log.evaluation(this.#done, metrics);
     if (evaluation.best !== undefined) {
       const { metric, better } = evaluation.best;
@@ -288,7 +289,6 @@ export class Trainer<B, P = B> {
         await this.#save(stream);
       }
     }
-    this.#speed.pause(performance.now() - started);
   }
 
   async #save(stream: BatchStream<B>): Promise<void> {

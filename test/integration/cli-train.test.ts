@@ -104,6 +104,7 @@ test('a run that is killed, or interrupted, goes on bit for bit, told nothing bu
   expect(last('ended')).toEqual(last('whole'));
   expect(lossesOf('ended')).toEqual(lossesOf('whole'));
 
+  const told = fs.readFileSync(at('ended/run.json'), 'utf8');
   const again = await blip2(train('ended', ...flags));
   expect([again.code, again.err]).toEqual([
     2,
@@ -114,6 +115,12 @@ test('a run that is killed, or interrupted, goes on bit for bit, told nothing bu
     2,
     expect.stringContaining('expected 0.001, as the run began, for --schedule.peak but received 0.01\n'),
   ]);
+  const elsewhere = await blip2(['train', 'stage1', '--out', at('ended'), '--resume', '--data', at('official.json')]);
+  expect([elsewhere.code, elsewhere.err]).toEqual([
+    1,
+    expect.stringContaining('for state.dataset but received "captions.jsonl"\n'),
+  ]);
+  expect(fs.readFileSync(at('ended/run.json'), 'utf8')).toBe(told); // what was refused left nothing behind
 }, 600_000);
 
 test('SIGTERM ends a run likewise, and the evaluation that it is at', async () => {

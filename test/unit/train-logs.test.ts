@@ -132,18 +132,23 @@ test('TensorBoard event files hold what was logged', () => {
 
 test('a run that goes on writes another file, which tells TensorBoard from where on it counts', () => {
   const place = path.join(folder, 'going on');
-  for (const step of [0, 200]) {
+  for (const step of [0, 200, 0]) {
     const log = new TensorBoardLog(place);
     log.open(step);
     log.step(record(step + 1));
     log.close();
   }
-  const files = fs.readdirSync(place).sort();
-  expect(files).toHaveLength(2);
-  const [, start, first] = events(path.join(place, files.find((name) => name.endsWith('.v1')) as string));
-  expect(start?.get(2)).toEqual([201n]);
-  expect(decode(start?.get(7)?.[0] as Buffer).get(1)).toEqual([1n]);
-  expect(first?.get(2)).toEqual([201n]);
+  expect(fs.readdirSync(place)).toHaveLength(3);
+  for (const [ending, from] of [
+    ['.v1', 201n],
+    ['.v2', 1n], // killed before its first checkpoint, and begun anew
+  ] as const) {
+    const file = fs.readdirSync(place).find((name) => name.endsWith(ending)) as string;
+    const [, start, first] = events(path.join(place, file));
+    expect(start?.get(2)).toEqual([from]);
+    expect(decode(start?.get(7)?.[0] as Buffer).get(1)).toEqual([1n]);
+    expect(first?.get(2)).toEqual([from]);
+  }
 });
 
 test('JSON Lines hold what was logged, and a run that goes on takes out what came after its checkpoint', () => {

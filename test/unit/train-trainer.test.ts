@@ -1,6 +1,8 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { jest } from '@jest/globals';
 import {
   AdamW,
   type BatchStream,
@@ -16,6 +18,7 @@ import {
   type TrainerOptions,
   threads,
 } from '../../src/index.ts';
+import type { Json } from '../../src/native/files.ts';
 import { readProgress } from '../../src/train/checkpoint.ts';
 import { numbers, type Toy, type ToyBatch, ToyObjective, toy, weights } from '../support/toy-run.ts';
 
@@ -194,6 +197,28 @@ describe('checkpoints', () => {
     const plain = toy(folder(), { steps: 12 });
     await plain.trainer.run();
     expect(weights(run.model)).toEqual(weights(plain.model));
+  });
+
+  test('the time that they take does not count as training, nor is it taken off twice', async () => {
+    const rename = fs.renameSync;
+    const slow = jest.spyOn(fs, 'renameSync').mockImplementation((from, to) => {
+      for (const end = performance.now() + 60; performance.now() < end; );
+      rename(from, to);
+    });
+    const data = (state?: Json): BatchStream<ToyBatch> => {
+      const stream = numbers()(state);
+      return { ...stream, next: () => sleep(20).then(() => stream.next()) };
+    };
+    const evaluation = {
+      every: 1,
+      run: async (step: number) => ({ score: step }),
+      best: { metric: 'score', better: 'higher' },
+    } as const;
+    const { trainer, notes } = toy(folder(), { steps: 4, data, evaluation });
+    await trainer.run();
+    expect(slow.mock.calls.length).toBeGreaterThan(4);
+    slow.mockRestore();
+    for (const { samplesPerSecond } of notes.steps) expect(samplesPerSecond).toBeLessThan(8 / 0.018); // 8 numbers in 20 ms or more
   });
 
   test.each(['float32', 'bfloat16', 'float16'] as const)(

@@ -38,8 +38,8 @@ export class TensorBoardLog implements TrainingLog {
     this.#attempt(() => fs.mkdirSync(this.folder, { recursive: true }));
     this.#descriptor = this.#attempt(() => fs.openSync(file, 'wx'));
     this.#write(content(EVENT.fileVersion, 'brain.Event:2'));
-    // TensorBoard drops what other files say of this step and later ones.
-    if (step > 0) this.#write(integer(EVENT.step, step + 1), content(EVENT.sessionLog, integer(SESSION_LOG.status, START)));
+    // TensorBoard drops what other files say of this step and later ones, also where a run begins anew that was killed before its first checkpoint.
+    this.#write(integer(EVENT.step, step + 1), content(EVENT.sessionLog, integer(SESSION_LOG.status, START)));
   }
 
   step(record: StepRecord): void {
