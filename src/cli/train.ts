@@ -25,9 +25,9 @@ const WORDS: Readonly<Record<string, string>> = {
   'image.flip': 'probability that a picture is mirrored',
   'text.maxLength': 'tokens of a caption at most',
   'text.prompt': 'what stands before every caption and is not learned, such as "a photo of"',
-  'text.split.minPrefix': 'T5: words of a caption that its encoder reads at least; --text.split null: none at all',
-  'text.split.maxPrefix': 'T5: and at most',
-  'text.split.minSuffix': 'T5: words that its decoder writes at least',
+  'text.split.minPrefix': 'words of a caption that an encoder (T5) reads at least; --text.split null: none at all',
+  'text.split.maxPrefix': 'and at most',
+  'text.split.minSuffix': 'words that its decoder writes at least',
   precision: 'of what is trained: float32, bfloat16, float16',
   visionDtype: 'of the frozen tower: float32, bfloat16',
   languageModelDtype: 'of the frozen language model: float32, bfloat16',
@@ -102,7 +102,7 @@ Examples:
     .option('--from <run>', 'the run of stage 1, one of its checkpoints, or a file such as blip2_pretrained.pth')
     .option(
       '--language-model <folder>',
-      "the frozen language model: OPT's or T5's folder; or opt-2.7b, opt-6.7b, flan-t5-xl, flan-t5-xxl",
+      "the frozen language model: its folder, or a name such as opt-2.7b or flan-t5-xl",
     )
     .option('--language-model-weights <folder>', 'where its weights are, if --language-model is no folder')
     .option('--vision <name>', 'the frozen tower, if --from is a file: eva-vit-g, clip-vit-l, or a folder')

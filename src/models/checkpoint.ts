@@ -202,7 +202,7 @@ function isOfModel(name: string): boolean {
 }
 
 /** Fields that Hugging Face refuses to read where they are written as whole numbers. */
-const FLOATS = /"(initializer_factor|initializer_range|init_std|layer_norm_eps|layer_norm_epsilon)": (-?\d+)(?=,?\n)/g;
+const FLOATS = /"(\w+_(?:eps|epsilon|factor|range|std|theta))": (-?\d+)(?=,?\n)/g;
 
 /** The text of a configuration file. */
 export function formatConfig(json: JsonObject): string {

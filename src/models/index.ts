@@ -15,7 +15,7 @@ export {
   parseGenerativePretrainingConfig,
 } from './blip2/generative-pretraining.ts';
 export type { Language, LanguageConfig, LanguageInputs, LanguagePass } from './blip2/language/kind.ts';
-export type { LanguageModel, TextConfig } from './blip2/language/kinds.ts';
+export type { LanguageModel, LanguageModelName, TextConfig, TextConfigOptions } from './blip2/language/kinds.ts';
 export { type LanguageLoadOptions, loadLanguageModel, readLanguageConfig } from './blip2/language/load.ts';
 export { type LoadLavisOptions, loadLavis, type SaveLavisOptions, saveLavis } from './blip2/lavis.ts';
 export type { MatchImages, MatchOptions } from './blip2/matching.ts';

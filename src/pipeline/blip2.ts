@@ -1,3 +1,4 @@
+import type { TextConfig } from '../models/index.ts';
 import { aSize, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import type { Tensor } from '../tensor/index.ts';
@@ -68,7 +69,7 @@ export class Blip2 {
   }
 
   /** The kind of the language model. */
-  get languageModel(): 'opt' | 't5' {
+  get languageModel(): TextConfig['modelType'] {
     return this.#facts.languageModel;
   }
 

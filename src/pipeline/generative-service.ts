@@ -35,7 +35,7 @@ export function generativeService(settings: WorkerSettings): Service {
 export function generativeServiceOf({ model, processor, device, queriesOf }: GenerativeParts): Service {
   const { tokenizer } = processor;
   const { textConfig, numQueryTokens } = model.config;
-  const { decoderOnly } = languageKind(textConfig.modelType);
+  const { decoderOnly, positions } = languageKind(textConfig.modelType);
   const held = new HeldImages();
 
   /** The queries of pictures as the language model reads them, `[B, Q, E]`; one that comes several times is encoded once. The caller's. */
@@ -171,7 +171,7 @@ export function generativeServiceOf({ model, processor, device, queriesOf }: Gen
   const limit = tokenizer.config.raw('model_max_length');
   const facts: GenerativeFacts = {
     languageModel: textConfig.modelType,
-    positions: textConfig.modelType === 'opt' ? textConfig.maxPositionEmbeddings : null,
+    positions: positions(textConfig),
     maxPromptLength: typeof limit === 'number' && Number.isSafeInteger(limit) ? limit + numQueryTokens : null,
   };
   const dispose = (): void => {

@@ -1,4 +1,4 @@
-import type { LoadOptions } from '../models/index.ts';
+import type { LoadOptions, TextConfig } from '../models/index.ts';
 import type { Device, Dtype } from '../tensor/index.ts';
 import type { PackedError } from './errors.ts';
 
@@ -14,7 +14,7 @@ export interface WorkerSettings {
 
 /** What is to be known of a generative model. */
 export interface GenerativeFacts {
-  languageModel: 'opt' | 't5';
+  languageModel: TextConfig['modelType'];
   /** Most tokens of prompt and new text together; null where positions end nowhere. */
   positions: number | null;
   /** Most tokens of a prompt that the tokenizer speaks of; null where it speaks of none. */

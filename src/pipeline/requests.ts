@@ -1,4 +1,5 @@
 import type { GenerateOptions } from '../generate/index.ts';
+import { languageKind, languageKinds } from '../models/blip2/language/kinds.ts';
 import { ArgumentError } from '../native/errors.ts';
 import type { ModelCalls } from './calls.ts';
 import { EncodedImage, type ImageInput, type SentImage } from './encoded-image.ts';
@@ -39,10 +40,9 @@ export interface RankedAnswer {
 }
 
 /** What the paper asks with, by the kind of language model (§4.1: "Question: {} Answer:" for OPT, "Question: {} Short answer:" for Flan-T5). */
-export const answerTemplates: Readonly<Record<GenerativeFacts['languageModel'], string>> = {
-  opt: 'Question: {} Answer:',
-  t5: 'Question: {} Short answer:',
-};
+export const answerTemplates = Object.fromEntries(
+  languageKinds.map((kind) => [kind, languageKind(kind).defaults.question]),
+) as Readonly<Record<GenerativeFacts['languageModel'], string>>;
 
 /** What the worker is asked. */
 export interface TextRequest {

@@ -32,7 +32,6 @@ export { type Stage1Recipe, type Stage1RecipeOptions, stage1, stage1WithoutItg }
 export { type Stage1CaptionOptions, stage1Captions, type TextDecoder } from './stage1-captions.ts';
 export { Stage1Objective, type Stage1Parts } from './stage1-objective.ts';
 export {
-  type LanguageModelName,
   type LanguageModelOption,
   type PrefixSplit,
   type Stage2Recipe,

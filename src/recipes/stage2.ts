@@ -1,14 +1,12 @@
 import path from 'node:path';
-import { languageKind, languageKinds } from '../models/blip2/language/kinds.ts';
+import { languageKind, languageKinds, languageModelNames, namedLanguageModel } from '../models/blip2/language/kinds.ts';
 import { readLanguageConfig } from '../models/blip2/language/load.ts';
 import {
   type GenerativePretrainingConfig,
-  type OptConfig,
-  type PresetName,
+  type LanguageModelName,
   parseGenerativePretrainingConfig,
-  preset,
-  type T5Config,
   type TextConfig,
+  type TextConfigOptions,
 } from '../models/index.ts';
 import { anObject, checkArgument } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
@@ -85,15 +83,8 @@ export interface Stage2Recipe extends TrainingRecipe {
   readonly objective: { readonly labelSmoothing: number };
 }
 
-/** Language models of the paper, by name. */
-export type LanguageModelName = 'opt-2.7b' | 'opt-6.7b' | 'flan-t5-xl' | 'flan-t5-xxl';
-
 /** A frozen language model: by its name, by a folder of Hugging Face's with a config.json, or by its shape. */
-export type LanguageModelOption =
-  | LanguageModelName
-  | (string & {})
-  | ({ readonly modelType: 'opt' } & Partial<OptConfig>)
-  | ({ readonly modelType: 't5' } & Partial<T5Config>);
+export type LanguageModelOption = LanguageModelName | (string & {}) | TextConfigOptions;
 
 /** What {@link stage2} is told: where it begins, the language model, and any fields that are to differ from the paper's. */
 export type Stage2RecipeOptions = DeepPartial<Omit<Stage2Recipe, 'vision' | 'languageModel' | 'text'>> & {
@@ -119,12 +110,6 @@ const RULES: Rules = {
   objective: { labelSmoothing: probability },
 };
 
-const NAMES: readonly string[] = ['opt-2.7b', 'opt-6.7b', 'flan-t5-xl', 'flan-t5-xxl'] satisfies LanguageModelName[];
-
-/** Pairs a step in the paper (§3.4). */
-const BATCH = { opt: 1920, t5: 1520 } as const;
-/** OPT's captions end with a line break, as in the released code; T5's tokenizer puts an end token behind every text. */
-const END = { opt: '\n', t5: '' } as const;
 const SPLIT: PrefixSplit = { minPrefix: 1, maxPrefix: null, minSuffix: 1 };
 
 /**
@@ -150,13 +135,13 @@ export function stage2(options: Stage2RecipeOptions): Stage2Recipe {
   const before = from === undefined ? undefined : stage1Of(from);
   const vision = towerOf(tower, before);
   const languageModel = languageModelOf(llm);
-  const { modelType } = languageModel;
+  const { batchSize } = languageKind(languageModel.modelType).defaults;
   const defaults: Omit<Stage2Recipe, 'vision' | 'languageModel' | 'model' | 'image' | 'text'> = {
     visionDtype: before?.visionDtype ?? 'bfloat16',
     languageModelDtype: 'bfloat16',
     languageModelDropout: false,
     steps,
-    batchSize: BATCH[modelType],
+    batchSize,
     accumulation: 1,
     optimizer: { betas: [0.9, 0.98], eps: 1e-8, weightDecay: 0.05, decay: 'not-vectors' },
     schedule: { start: 1e-6, peak: 1e-4, floor: 5e-5, warmupSteps: warmupOf(steps) },
@@ -171,7 +156,7 @@ export function stage2(options: Stage2RecipeOptions): Stage2Recipe {
     languageModel,
     model: shapeOf(modelOptions, vision, languageModel, before),
     image: imageOf({ ...image, ...imageOptions } as typeof imageOptions, vision.config.imageSize),
-    text: textOf(texts, modelType),
+    text: textOf(texts, languageModel),
     ...overridden(defaults, rest, RULES, 'recipe', [...OTHER_FIELDS, 'languageModel', 'from']),
   };
   check(recipe);
@@ -197,24 +182,15 @@ function towerOf(tower: VisionOption | undefined, before: Stage1Recipe | undefin
 }
 
 function languageModelOf(given: LanguageModelOption): TextConfig {
-  if (typeof given === 'string') return NAMES.includes(given) ? named(given as LanguageModelName) : readLanguageConfig(given);
-  const { modelType } = (given ?? {}) as { modelType?: unknown };
+  const shape = typeof given === 'string' ? (namedLanguageModel(given) ?? readLanguageConfig(given)) : given;
+  const { modelType } = (shape ?? {}) as { modelType?: unknown };
   const known = languageKinds.find((name) => name === modelType);
   if (known === undefined) {
-    const expected = `${NAMES.map((name) => JSON.stringify(name)).join(', ')}, a folder, or { modelType: "opt" | "t5", … }`;
-    throw new ArgumentError('recipe.languageModel', expected, shown(given));
+    const kinds = languageKinds.map((name) => JSON.stringify(name)).join(' | ');
+    const names = languageModelNames.map((name) => JSON.stringify(name)).join(', ');
+    throw new ArgumentError('recipe.languageModel', `${names}, a folder, or { modelType: ${kinds}, … }`, shown(given));
   }
-  const parse = (json: unknown): TextConfig => {
-    const { remove_final_layer_norm: removed, ...fields } = json as Record<string, unknown>;
-    return languageKind(known).parseConfig({ ...fields, _remove_final_layer_norm: removed }, '');
-  };
-  return configured(given, parse, 'recipe.languageModel');
-}
-
-/** As in their own folders: those that come with BLIP-2 have a vocabulary that is padded, and other end tokens. */
-function named(name: LanguageModelName): TextConfig {
-  const { textConfig } = preset(`blip2-${name}` as PresetName);
-  return textConfig.modelType === 'opt' ? { ...textConfig, vocabSize: 50272, eosTokenId: 2 } : textConfig;
+  return configured(shape, (json) => languageKind(known).parseConfig(json, ''), 'recipe.languageModel');
 }
 
 /** The trained part's shape: what of the first stage's is also in the second. */
@@ -243,10 +219,12 @@ function shapeOf(
   return modelOf<GenerativePretrainingConfig>(merged, vision, parseGenerativePretrainingConfig);
 }
 
-function textOf(options: Stage2RecipeOptions['text'] = {}, modelType: TextConfig['modelType']): Stage2Recipe['text'] {
+function textOf(options: Stage2RecipeOptions['text'] = {}, { modelType }: TextConfig): Stage2Recipe['text'] {
   const { split: given, ...rest } = options;
-  const { decoderOnly } = languageKind(modelType);
-  const words = overridden({ maxLength: 32, prompt: '', end: END[modelType] }, rest, RULES.text as Rules, 'recipe.text', ['split']);
+  const { decoderOnly, defaults } = languageKind(modelType);
+  const words = overridden({ maxLength: 32, prompt: '', end: defaults.captionEnd }, rest, RULES.text as Rules, 'recipe.text', [
+    'split',
+  ]);
   if (decoderOnly && given != null) {
     throw new ArgumentError('recipe.text.split', 'null, as the language model has no encoder', 'one');
   }
@@ -257,7 +235,7 @@ function textOf(options: Stage2RecipeOptions['text'] = {}, modelType: TextConfig
 function check(recipe: Stage2Recipe): void {
   checkTraining(recipe);
   const { text, languageModel, model } = recipe;
-  const room = languageModel.modelType === 'opt' ? languageModel.maxPositionEmbeddings - model.numQueryTokens : Infinity;
+  const room = (languageKind(languageModel.modelType).positions(languageModel) ?? Infinity) - model.numQueryTokens;
   if (text.maxLength < 2 || text.maxLength > room) {
     const most = Number.isFinite(room) ? ` to ${room}, the positions that queries leave` : '';
     throw new ArgumentError('recipe.text.maxLength', `from 2${most}`, String(text.maxLength));

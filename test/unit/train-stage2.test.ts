@@ -145,7 +145,13 @@ test('a checkpoint of its own, or of LAVIS, is taken over whole; of another shap
   const trained = tinyStage2Model(recipe);
   const [own, lavis] = [path.join(root, 'stage2.safetensors'), path.join(root, 'stage2-lavis.safetensors')];
   saveSafetensors(own, trained.stateDict());
-  saveLavis(trained, lavis);
+  saveLavis(trained, lavis, { languageModel: 't5' });
+  const stored = openSafetensors(lavis);
+  expect(stored.has('t5_proj.weight')).toBe(true);
+  stored.close();
+  expect(() => saveLavis(trained, lavis, { languageModel: 'gpt' as 't5' })).toThrow(
+    'expected opt or t5 for options.languageModel',
+  );
   for (const file of [own, lavis]) {
     for (const load of [loadTrainedParts, initFromStage1]) {
       const model = tinyStage2Model(tinyStage2('t5'));

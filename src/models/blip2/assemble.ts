@@ -85,8 +85,6 @@ function configOf({ visionModel, trained, languageModel }: Blip2Parts, options: 
 }
 
 function textConfigOf(config: TextConfig, { eosTokenId, bosTokenId }: AssembleOptions): TextConfig {
-  const ids = { eosTokenId: eosTokenId ?? config.eosTokenId };
-  return config.modelType === 't5' && config.bosTokenId === null && bosTokenId !== undefined
-    ? { ...config, ...ids, bosTokenId }
-    : { ...config, ...ids };
+  const ended = { ...config, eosTokenId: eosTokenId ?? config.eosTokenId };
+  return config.bosTokenId === null && bosTokenId !== undefined ? { ...ended, bosTokenId } : ended;
 }

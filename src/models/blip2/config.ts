@@ -1,11 +1,9 @@
 import { checkArgument, having } from '../../native/arguments.ts';
 import { checkpointName } from '../../nn/module.ts';
 import { Fields, type JsonObject } from '../fields.ts';
-import type { OptConfig } from '../opt/config.ts';
 import { parseQFormerConfig, type QFormerConfig, qFormerConfigToJson } from '../qformer/config.ts';
-import type { T5Config } from '../t5/config.ts';
 import { parseVisionConfig, type VisionConfig, visionConfigToJson } from '../vision/eva/config.ts';
-import { languageKind, languageKinds, type TextConfig } from './language/kinds.ts';
+import { languageKind, languageKinds, type TextConfig, type TextConfigOptions, unnamedKind } from './language/kinds.ts';
 
 /** The shape of a BLIP-2 model. */
 export interface Blip2Config {
@@ -13,7 +11,7 @@ export interface Blip2Config {
   readonly visionConfig: VisionConfig;
   /** The Q-Former; its `encoderHiddenSize` is the tower's width. */
   readonly qformerConfig: QFormerConfig;
-  /** The language model: OPT or T5. */
+  /** The language model; `modelType` says of which kind. */
   readonly textConfig: TextConfig;
   /** Queries, and so image tokens, a picture. */
   readonly numQueryTokens: number;
@@ -36,7 +34,7 @@ export function parseBlip2Config(json: unknown): Blip2Config {
   const fields = new Fields(json, '');
   fields.choice('model_type', ['blip-2'], 'blip-2');
   const visionConfig = parseVisionConfig(fields.raw('vision_config') ?? {});
-  const modelType = fields.child('text_config').choice('model_type', languageKinds, 'opt');
+  const modelType = fields.child('text_config').choice('model_type', languageKinds, unnamedKind);
   return {
     visionConfig,
     qformerConfig: parseQFormerConfig(fields.raw('qformer_config') ?? {}, visionConfig.hiddenSize),
@@ -53,7 +51,8 @@ export function parseBlip2Config(json: unknown): Blip2Config {
 export type Blip2ConfigOptions = Partial<Omit<Blip2Config, 'visionConfig' | 'qformerConfig' | 'textConfig'>> & {
   visionConfig?: Partial<VisionConfig>;
   qformerConfig?: Partial<QFormerConfig>;
-  textConfig?: Partial<OptConfig> | (Partial<T5Config> & { modelType: 't5' });
+  /** Without `modelType` it is OPT's. */
+  textConfig?: TextConfigOptions | Partial<Extract<TextConfig, { modelType: typeof unnamedKind }>>;
 };
 
 /**
@@ -68,12 +67,7 @@ export function blip2Config(options: Blip2ConfigOptions): Blip2Config {
 /** `hiddenSize` → `hidden_size`, at every depth. */
 function toJsonNames(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([field, inner]) => [
-      field === 'removeFinalLayerNorm' ? '_remove_final_layer_norm' : checkpointName(field),
-      toJsonNames(inner),
-    ]),
-  );
+  return Object.fromEntries(Object.entries(value).map(([field, inner]) => [checkpointName(field), toJsonNames(inner)]));
 }
 
 /** The configuration as Hugging Face reads it, under its field names. */

@@ -1,21 +1,19 @@
 import { anObject, checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
+import { shown } from '../../native/fields.ts';
 import { type Module, StateDictError } from '../../nn/index.ts';
 import { openWeights, type SaveOptions, saveSafetensors, scope, type Tensor, type TensorFile } from '../../tensor/index.ts';
-import { qformerNames } from '../qformer/weights.ts';
-import { Renaming } from '../renaming.ts';
 import { type NamedTensor, type Origin, prepareTransfer, type TransferReport } from '../transfer.ts';
 import { ClipVisionModel } from '../vision/clip/model.ts';
 import { CLIP_HEAD, clipOrigin, toClip } from '../vision/clip/weights.ts';
 import { VisionModel } from '../vision/eva/model.ts';
 import { EVA_HEAD, evaOrigin, toEva } from '../vision/eva/weights.ts';
+import { languageKinds, type TextConfig, unnamedKind } from './language/kinds.ts';
+import { lavisNames } from './lavis-names.ts';
+import { Blip2ForConditionalGeneration } from './model.ts';
 
 const TOWER = 'vision_model.';
 const LAST_NORM = /^(?:vision_model\.post_layernorm|ln_vision)\./;
-const languageNames = new Renaming([
-  ['opt_model.*', 'language_model.*'],
-  ['t5_model.*', 'language_model.*'],
-]);
 
 /** What LAVIS's files carry besides weights: buffers, tensors that are tied to others, and the state of the training. */
 const IGNORED =
@@ -87,10 +85,9 @@ function originOf(name: string, tower: Tower | undefined, has: (theirs: string) 
     const origin = (tower.clip ? clipOrigin : evaOrigin)(name.slice(TOWER.length));
     return origin && { ...origin, from: origin.from.map((theirs) => tower.prefix + theirs) };
   }
-  const theirs = qformerNames.toTheirs(name) ?? languageNames.toTheirs(name);
-  if (theirs === undefined) return undefined;
-  const t5 = theirs.replace(/^opt_/, 't5_');
-  return { from: [!has(theirs) && has(t5) ? t5 : theirs] };
+  const theirs = lavisNames(name);
+  const from = theirs.find(has) ?? theirs[0];
+  return from === undefined ? undefined : { from: [from] };
 }
 
 function blocksOf(model: Module): number {
@@ -112,6 +109,11 @@ function isBeyond(name: string, { prefix, clip }: Tower, blocks: number): boolea
 export interface SaveLavisOptions extends Pick<SaveOptions, 'maxShardBytes'> {
   /** Also writes parameters that ask for no gradient, which LAVIS leaves out of its checkpoints. */
   frozen?: boolean;
+  /**
+   * The kind of language model that the projection leads to, after which LAVIS names it: a whole model's own, else `'opt'`, unless told. A model of the
+   * second stage alone does not say it.
+   */
+  languageModel?: TextConfig['modelType'];
 }
 
 /**
@@ -121,19 +123,26 @@ export interface SaveLavisOptions extends Pick<SaveOptions, 'maxShardBytes'> {
 export function saveLavis(model: Module, file: string, options: SaveLavisOptions = {}): void {
   checkArgument('model', model, having('namedParameters'));
   checkArgument('options', options, anObject);
-  const { frozen = false, ...saveOptions } = options;
+  const own = model instanceof Blip2ForConditionalGeneration ? model.config.textConfig.modelType : unnamedKind;
+  const { frozen = false, languageModel = own, ...saveOptions } = options;
+  if (!languageKinds.includes(languageModel)) {
+    throw new ArgumentError('options.languageModel', languageKinds.join(' or '), shown(languageModel));
+  }
   const state = new Map([...model.namedParameters()].map(([name, value]) => [inWholeModel(model, name), value] as const));
   scope(() => {
     const named = [...state]
       .filter(([, value]) => frozen || value.requiresGrad)
-      .flatMap(([name, value]) => lavisTensors(name, value.detach(), state));
-    const t5 = [...state.keys()].some((name) => /^language_model\.(?:shared|encoder|decoder)\./.test(name));
-    const kind = (name: string): string => (t5 ? name.replace(/^opt_/, 't5_') : name);
-    saveSafetensors(file, new Map(named.map(([name, value]) => [kind(name), value])), saveOptions);
+      .flatMap(([name, value]) => lavisTensors(name, value.detach(), state, languageModel));
+    saveSafetensors(file, new Map(named), saveOptions);
   });
 }
 
-function lavisTensors(name: string, value: Tensor, state: ReadonlyMap<string, Tensor>): readonly NamedTensor[] {
+function lavisTensors(
+  name: string,
+  value: Tensor,
+  state: ReadonlyMap<string, Tensor>,
+  languageModel: TextConfig['modelType'],
+): readonly NamedTensor[] {
   if (LAST_NORM.test(name)) return [[name.replace(LAST_NORM, 'ln_vision.'), value]];
   if (name.startsWith(TOWER)) {
     const own = name.slice(TOWER.length);
@@ -141,7 +150,7 @@ function lavisTensors(name: string, value: Tensor, state: ReadonlyMap<string, Te
     const pairs = clip ? toClip(own, value, (other) => state.get(TOWER + other)?.detach()) : toEva(own, value);
     if (pairs !== undefined) return pairs.map(([theirs, tensor]) => [`visual_encoder.${theirs}`, tensor]);
   }
-  const theirs = qformerNames.toTheirs(name) ?? languageNames.toTheirs(name);
+  const [theirs] = lavisNames(name, [languageModel]);
   if (theirs === undefined) throw new ArgumentError('model', "a model whose parameters have LAVIS's names", name);
   return [[theirs, value]];
 }

@@ -1,8 +1,9 @@
 import { StateDictError } from '../../nn/index.ts';
 import { openWeights } from '../../tensor/index.ts';
-import { fromLavisName, qformerNames } from '../qformer/weights.ts';
+import { fromLavisName } from '../qformer/weights.ts';
 import { type Origin, prepareTransfer } from '../transfer.ts';
 import type { Blip2ForGenerativePretraining } from './generative-pretraining.ts';
+import { lavisNames } from './lavis-names.ts';
 
 /** The stage that comes before has no projection to a language model. */
 const PROJECTION = /^language_projection\./;
@@ -38,7 +39,9 @@ function transfer(model: Blip2ForGenerativePretraining, source: string, mayMiss:
     const lavis = file.names.some((name) => name.startsWith(`${root}Qformer.`));
     const own = model.stateDict();
     const { missing, unexpected, run } = prepareTransfer(file, model, (name): Origin | undefined => {
-      const from = (lavis ? lavisNames(root, name) : huggingFaceNames(name)).find((theirs) => file.has(theirs));
+      const from = (lavis ? lavisNames(name).map((theirs) => root + theirs) : huggingFaceNames(name)).find((theirs) =>
+        file.has(theirs),
+      );
       if (from === undefined) return undefined;
       const fits = file.info(from).shape.join() === own.get(name)?.shape.join();
       return fits || mayMiss?.test(name) !== true ? { from: [from] } : undefined;
@@ -56,10 +59,4 @@ function transfer(model: Blip2ForGenerativePretraining, source: string, mayMiss:
 /** The names that a parameter may have in a checkpoint of ours, or of Hugging Face's. */
 function huggingFaceNames(name: string): readonly string[] {
   return [name, name.replace(/^ln_vision\./, 'vision_model.post_layernorm.')];
-}
-
-/** The names that it may have in one of LAVIS's; the projection is named after the language model. */
-function lavisNames(root: string, name: string): readonly string[] {
-  const theirs = root + (qformerNames.toTheirs(name) ?? name);
-  return [theirs, theirs.replace(/opt_proj\.(\w+)$/, 't5_proj.$1')];
 }

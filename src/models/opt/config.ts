@@ -71,7 +71,8 @@ export function parseOptConfig(json: unknown, path = 'text_config'): OptConfig {
     activationFunction: fields.activation('activation_function', 'relu'),
     enableBias: fields.flag('enable_bias', true),
     layerNormElementwiseAffine: fields.flag('layer_norm_elementwise_affine', true),
-    removeFinalLayerNorm: fields.flag('_remove_final_layer_norm', false),
+    // The plain name is what a field in camelCase comes to.
+    removeFinalLayerNorm: fields.flag('_remove_final_layer_norm', fields.flag('remove_final_layer_norm', false)),
     padTokenId: fields.id('pad_token_id', 1),
     bosTokenId: fields.id('bos_token_id', 2),
     eosTokenId: fields.ids('eos_token_id', 2),

@@ -11,8 +11,6 @@ export const qformerNames = new Renaming([
   ['Qformer.cls.*', 'cls.*'],
   ['vision_proj.*', 'vision_projection.*'],
   ['text_proj.*', 'text_projection.*'],
-  ['opt_proj.*', 'language_projection.*'],
-  ['t5_proj.*', 'language_projection.*'],
   ['itm_head.*', 'itm_head.*'],
   ['ln_vision.*', 'ln_vision.*'],
   ['query_tokens', 'query_tokens'],

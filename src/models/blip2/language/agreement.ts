@@ -1,14 +1,10 @@
 import { ArgumentError } from '../../../native/errors.ts';
 import { shown } from '../../../native/fields.ts';
-import type { TextConfig } from './kinds.ts';
+import type { LanguageConfig } from './kind.ts';
+import { languageKind, type TextConfig } from './kinds.ts';
 
-/**
- * Fields that may differ: they change no number of a given text, or the weights decide on them. Tables of words and positions may have more rows
- * than were asked for.
- */
-const FREE = /^(?:vocabSize|maxPositionEmbeddings|(?:pad|bos|eos)TokenId|tieWordEmbeddings|initStd|initializerFactor)$/;
-/** Fields that count in training mode alone. */
-const DROPOUT = /dropout/i;
+/** Fields of every kind that may differ; the table of words may have more rows than were asked for. */
+const FREE = ['vocabSize', 'padTokenId', 'bosTokenId', 'eosTokenId'] satisfies (keyof LanguageConfig)[];
 
 /**
  * Checks that language models of two configurations give the same numbers for the same weights.
@@ -17,8 +13,10 @@ const DROPOUT = /dropout/i;
  */
 export function checkAgreement(config: TextConfig, wanted: TextConfig, { place = '', dropout = false } = {}): void {
   const found = config as unknown as Readonly<Record<string, unknown>>;
+  const { free, dropouts } = languageKind(wanted.modelType);
+  const passed = new Set<string>([...FREE, ...free, ...(dropout ? [] : dropouts)]);
   for (const [field, value] of Object.entries(wanted)) {
-    if (FREE.test(field) || (!dropout && DROPOUT.test(field)) || found[field] === value) continue;
+    if (passed.has(field) || found[field] === value) continue;
     throw new ArgumentError(`${place}${field}`, `${shown(value)}, as the wanted shape has it,`, shown(found[field]));
   }
 }

@@ -6,7 +6,7 @@ import type { JsonObject } from '../../fields.ts';
 
 /** What the configuration of any language model tells. */
 export interface LanguageConfig {
-  /** Which kind it is, `'opt'` or `'t5'`. */
+  /** Which kind it is, `'opt'` for one: `model_type` of config.json. */
   readonly modelType: string;
   /** V, words of the output table. */
   readonly vocabSize: number;
@@ -59,10 +59,35 @@ export interface Language {
   start(inputIds: Tensor): Tensor;
 }
 
-/** A kind of language model: all that BLIP-2 knows of it. A new kind is one such object in a file of its own, and a line in `kinds.ts`. */
-export interface LanguageKind<C extends LanguageConfig = LanguageConfig, M extends Module = Module> {
-  /** Whether text goes on from the prompt itself; else an encoder reads the prompt, and a decoder writes. */
+/** What a kind has where nobody says otherwise: as in the paper, where it has the kind. */
+export interface LanguageDefaults {
+  /** What is asked, with the question in the place of `{}` (§4.1). */
+  readonly question: string;
+  /** Pairs in a step of the second stage (§3.4). */
+  readonly batchSize: number;
+  /** What stands behind the second stage's captions and ends written text; empty where the tokenizer puts an end token behind every text. */
+  readonly captionEnd: string;
+}
+
+/** The fields of any one of several configurations. */
+type FieldOf<C> = C extends unknown ? keyof C : never;
+
+/** A kind of language model: all that BLIP-2 knows of it. A new kind is one such object in a file of its own, and a line in `registry.ts`. */
+export interface LanguageKind<C extends LanguageConfig, M extends Module & { readonly config: C }> {
+  /**
+   * Whether text goes on from the prompt itself, and prompts of different lengths are padded on the left; else an encoder reads the prompt, padded on the
+   * right, and a decoder writes.
+   */
   readonly decoderOnly: boolean;
+  readonly defaults: LanguageDefaults;
+  /** Models that recipes know by a name, which no other kind has: what BLIP-2 runs them with, where it is not the configuration's default. */
+  readonly models: Readonly<Record<string, Partial<C>>>;
+  /** How BLIP-2's released checkpoints have those: fields that differ, and the id that stands for a query. */
+  readonly released?: { readonly textConfig: Partial<C>; readonly imageTokenIndex: number };
+  /** Fields that a folder may have otherwise than a recipe, besides special tokens and words: they change no number of a given text, or the weights decide. */
+  readonly free: readonly FieldOf<C>[];
+  /** Fields that count in training mode alone. */
+  readonly dropouts: readonly FieldOf<C>[];
   /**
    * Reads Hugging Face's configuration of it; `path` is the object's name in errors.
    * @throws ArgumentError naming the field that is not as expected
@@ -77,6 +102,8 @@ export interface LanguageKind<C extends LanguageConfig = LanguageConfig, M exten
    * @throws ArgumentError for a model whose words cannot stand beside queries
    */
   width(config: C): number;
+  /** Most tokens of queries, prompt and new text together; null where positions end nowhere. */
+  positions(config: C): number | null;
   build(config: C): M;
   language(model: M): Language;
   /** The model's name of a tensor that checkpoints of it alone may have under another one; undefined for any other name. */

@@ -5,7 +5,7 @@ import { openWeights, type TensorFile } from '../../../tensor/index.ts';
 import { type CheckpointRules, type LoadOptions, loadPretrained, readConfig } from '../../checkpoint.ts';
 import type { JsonObject } from '../../fields.ts';
 import { checkAgreement } from './agreement.ts';
-import { type LanguageModel, languageKind, languageKinds, type TextConfig } from './kinds.ts';
+import { type LanguageModel, languageKind, languageKinds, type TextConfig, unnamedKind } from './kinds.ts';
 
 /** How {@link loadLanguageModel} loads. */
 export interface LanguageLoadOptions extends LoadOptions {
@@ -51,8 +51,7 @@ export function loadLanguageModel(folder: string, options: LanguageLoadOptions =
 function parse(json: JsonObject): TextConfig {
   const whole = json.model_type === 'blip-2';
   const own = (whole ? json.text_config : json) as JsonObject | undefined;
-  // As BLIP-2's configurations do: without a name it is OPT.
-  const named = own?.model_type ?? (whole ? 'opt' : undefined);
+  const named = own?.model_type ?? (whole ? unnamedKind : undefined);
   const known = languageKinds.find((name) => name === named);
   if (known === undefined) {
     const field = whole ? 'text_config.model_type' : 'model_type';

@@ -9,8 +9,18 @@ const WORDS = 'model.decoder.embed_tokens.weight';
 const NOTHING = /(?!)/;
 
 /** OPT: queries and prompt are the beginning of the text, which it goes on with. Prompts of different lengths are padded on the left. */
-export const opt: LanguageKind<OptConfig, OptForCausalLM> = {
+export const opt = {
   decoderOnly: true,
+  // As in the released code, a line break ends captions.
+  defaults: { question: 'Question: {} Answer:', batchSize: 1920, captionEnd: '\n' },
+  models: {
+    'opt-2.7b': { hiddenSize: 2560, numHiddenLayers: 32, numAttentionHeads: 32, ffnDim: 10240 },
+    'opt-6.7b': { hiddenSize: 4096, numHiddenLayers: 32, numAttentionHeads: 32, ffnDim: 16384 },
+  },
+  // The vocabulary is padded to a multiple of 64.
+  released: { textConfig: { vocabSize: 50304, eosTokenId: 50118 }, imageTokenIndex: 50265 },
+  free: ['maxPositionEmbeddings', 'tieWordEmbeddings', 'initStd'],
+  dropouts: ['dropout', 'attentionDropout'],
   parseConfig: parseOptConfig,
   configToJson: optConfigToJson,
   generationConfig: () => ({}),
@@ -22,6 +32,7 @@ export const opt: LanguageKind<OptConfig, OptForCausalLM> = {
       String(wordEmbedProjDim),
     );
   },
+  positions: ({ maxPositionEmbeddings }) => maxPositionEmbeddings,
   build: (config) => new OptForCausalLM(config),
   language(model): Language {
     return {
@@ -35,13 +46,13 @@ export const opt: LanguageKind<OptConfig, OptForCausalLM> = {
       start: (inputIds) => inputIds,
     };
   },
-  alias({ tieWordEmbeddings }, name) {
+  alias({ tieWordEmbeddings }, name): string | undefined {
     if (name === 'lm_head.weight') return tieWordEmbeddings ? WORDS : undefined;
     return name.startsWith('decoder.') ? `model.${name}` : undefined; // as OPTModel saves it
   },
   ignored: NOTHING,
   float32: NOTHING,
-};
+} satisfies LanguageKind<OptConfig, OptForCausalLM>;
 
 function pass(model: OptForCausalLM, { embedded, attentionMask, labels, ...decoder }: LanguageInputs): LanguagePass {
   const name = decoder.decoderInputIds !== null ? 'decoderInputIds' : 'decoderAttentionMask';

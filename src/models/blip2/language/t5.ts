@@ -8,16 +8,35 @@ import type { Language, LanguageInputs, LanguageKind, LanguagePass } from './kin
 const HEAD = 'lm_head.weight';
 const WORDS = 'shared.weight';
 
+/** Flan-T5: gated with the exact gelu, an output table of its own, output not scaled. */
+const flan = {
+  numLayers: 24,
+  denseActFn: 'gelu',
+  isGatedAct: true,
+  scaleDecoderOutputs: false,
+  tieWordEmbeddings: false,
+  bosTokenId: 1,
+} satisfies Partial<T5Config>;
+
 /**
  * T5: its encoder reads queries and prompt, its decoder writes. Prompts of different lengths are padded on the right: positions are relative,
  * and padding between queries and words would move them apart.
  */
-export const t5: LanguageKind<T5Config, T5ForConditionalGeneration> = {
+export const t5 = {
   decoderOnly: false,
+  defaults: { question: 'Question: {} Short answer:', batchSize: 1520, captionEnd: '' },
+  models: {
+    'flan-t5-xl': { ...flan, dModel: 2048, dFf: 5120, numHeads: 32 },
+    'flan-t5-xxl': { ...flan, dModel: 4096, dFf: 10240, numHeads: 64 },
+  },
+  released: { textConfig: {}, imageTokenIndex: 32100 },
+  free: ['tieWordEmbeddings', 'initializerFactor'],
+  dropouts: ['dropoutRate'],
   parseConfig: parseT5Config,
   configToJson: t5ConfigToJson,
   generationConfig: ({ decoderStartTokenId }) => ({ decoder_start_token_id: decoderStartTokenId }),
   width: ({ dModel }) => dModel,
+  positions: () => null,
   build: (config) => new T5ForConditionalGeneration(config),
   language(model): Language {
     const { decoderStartTokenId } = model.config;
@@ -32,7 +51,7 @@ export const t5: LanguageKind<T5Config, T5ForConditionalGeneration> = {
       start: ({ shape, device }) => full([shape[0] as number, 1], decoderStartTokenId, { dtype: 'int64', device }),
     };
   },
-  alias({ tieWordEmbeddings }, name) {
+  alias({ tieWordEmbeddings }, name): string | undefined {
     if (name === HEAD) return tieWordEmbeddings ? WORDS : undefined;
     return /^(encoder|decoder)\.embed_tokens\.weight$/.test(name) ? WORDS : undefined;
   },
@@ -40,13 +59,13 @@ export const t5: LanguageKind<T5Config, T5ForConditionalGeneration> = {
   ignored: /(^|\.)decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight$/,
   float32: /(^|\.)wo\.weight$/,
   // Configurations do not say whether there is another output table: Hugging Face looks into the file.
-  complete(config, file, prefix) {
+  complete(config, file, prefix): T5Config {
     const [head, words] = [prefix + HEAD, prefix + WORDS];
     return { ...config, tieWordEmbeddings: !file.has(head) || isSame(file, head, words) };
   },
   // LAVIS sets the exact gelu over the approximation that Flan-T5's own files say.
-  adapt: (config, { denseActFn }) => ({ ...config, denseActFn }),
-};
+  adapt: (config, { denseActFn }): T5Config => ({ ...config, denseActFn }),
+} satisfies LanguageKind<T5Config, T5ForConditionalGeneration>;
 
 function isSame(file: TensorFile, a: string, b: string): boolean {
   if (!file.has(b)) return false;
