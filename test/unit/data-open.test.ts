@@ -79,6 +79,21 @@ test('options hold for every source that does not say otherwise', async () => {
   expect(await captionsOf(`${at('karpathy.json')},split=val`, { splits: ['test'] })).toEqual(['of val']);
 });
 
+test('what a source says of itself must mean something', async () => {
+  const refused = [
+    ['list.json,split=val', /expected none, as .*list\.json has no split such as Karpathy's, for splits but received val/],
+    ['lines.jsonl,split=val', /expected none, as .* is of the format jsonl and not coco, for data\.splits/],
+    ['lines.jsonl,length=3', /expected none, as .* is of the format jsonl and not webdataset, for data\.length/],
+    ['pictures,images=x', /expected none, as .* is of the format folder and not coco or jsonl, for data\.images/],
+  ] as const;
+  for (const [source, message] of refused) {
+    await expect(openDataset(at(source))).rejects.toThrow(ArgumentError);
+    await expect(openDataset(at(source))).rejects.toThrow(message);
+  }
+  // What is said of all of them together holds where it can.
+  expect(await captionsOf(at('lines.jsonl'), { splits: ['test'] })).toEqual(await captionsOf(at('lines.jsonl')));
+});
+
 describe('several', () => {
   test('are a mixture, by weight', async () => {
     const dataset = await openDataset([`${at('lines.jsonl')},weight=3`, { path: at('list.json'), weight: 1 }]);

@@ -11,7 +11,7 @@ import type { GroupingOptions, Sample } from './sample.ts';
 export interface CocoOptions extends GroupingOptions {
   /** The folder that the pictures' names start from; the file's own unless told. */
   images?: string;
-  /** Which parts of Karpathy's split to take: `train` and `restval`, on which models train, unless told. */
+  /** Which parts of Karpathy's split to take: `train` and `restval`, on which models train, unless told. Other files have no parts. */
   splits?: readonly string[];
 }
 
@@ -25,16 +25,35 @@ const MAX_BYTES = 2 ** 29 - 2 ** 10;
  * - Karpathy's `dataset_coco.json`: `{ images: [{ filepath, filename, split, cocoid | imgid, sentences: [{ raw }] }] }`;
  * - a list of `{ image, caption, image_id }`, as BLIP and LAVIS have Karpathy's split.
  *
- * @throws FileError naming the field that is not as expected, and for paths that lead out of the folder.
+ * @throws FileError naming the field that is not as expected, and for paths that lead out of the folder; ArgumentError for splits of a file that
+ *   has none of them
  */
 export async function cocoCaptions(file: string, options: CocoOptions = {}): Promise<IndexedDataset> {
   checkArgument('file', file, aPath);
   checkArgument('options', options, anObject);
+  return openCoco(file, options, options.splits !== undefined);
+}
+
+/**
+ * The same.
+ * @internal
+ * @param demanded whether a file without a split is refused where `splits` says something
+ */
+export function openCoco(file: string, options: CocoOptions, demanded: boolean): IndexedDataset {
   const { images: folder = path.dirname(file), splits = ['train', 'restval'], grouped = false } = options;
-  const pictures = [...picturesOf(file, readJson(file, MAX_BYTES), folder, splits)];
+  const json = readJson(file, MAX_BYTES);
+  if (demanded && !isSplit(json)) {
+    throw new ArgumentError('splits', `none, as ${file} has no split such as Karpathy's,`, splits.join(', '));
+  }
+  const pictures = [...picturesOf(file, json, folder, splits)];
   if (pictures.length === 0) throw new FileError(file, 'expected pictures with captions but there are none');
   const samples = grouped ? merged(pictures) : pictures.flatMap((picture) => [...oneEach(picture)]);
   return new ListDataset(path.basename(file), samples);
+}
+
+/** Whether it may be Karpathy's: in a list of his all pictures are of one part, COCO's own has its captions apart. */
+function isSplit(json: Json): boolean {
+  return typeof json !== 'object' || json === null || !(Array.isArray(json) || 'annotations' in json);
 }
 
 function picturesOf(file: string, json: Json, folder: string, splits: readonly string[]): Iterable<Sample> {

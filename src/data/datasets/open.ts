@@ -4,7 +4,7 @@ import { aString, checkArgument, checkKeys } from '../../native/arguments.ts';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { JsonFields, shown } from '../../native/fields.ts';
 import { reasonOf } from '../../native/files.ts';
-import { cocoCaptions } from './coco.ts';
+import { openCoco } from './coco.ts';
 import { imageFolder } from './folder.ts';
 import { jsonLines } from './json-lines.ts';
 import { mixture } from './mixture.ts';
@@ -22,7 +22,7 @@ export interface DatasetSource {
   readonly format?: DatasetFormat;
   /** The folder that pictures' names in a file start from; the file's own unless told. */
   readonly images?: string;
-  /** The parts of Karpathy's split that are taken. */
+  /** The parts of Karpathy's split that are taken; a file that has none is refused. */
   readonly splits?: readonly string[];
   /** In a mixture: how often samples come from it, in proportion to the others' weights; its length unless told. */
   readonly weight?: number;
@@ -32,7 +32,7 @@ export interface DatasetSource {
   readonly length?: number;
 }
 
-/** Options of {@link openDataset}: what holds for every source that does not say otherwise. */
+/** Options of {@link openDataset}: what holds for every source that it can mean something to, and that does not say otherwise. */
 export interface OpenDatasetOptions extends GroupingOptions, Pick<DatasetSource, 'images' | 'splits'> {}
 
 const FORMATS: readonly DatasetFormat[] = ['coco', 'jsonl', 'webdataset', 'folder'];
@@ -85,7 +85,7 @@ export async function openDataset(
 ): Promise<Dataset> {
   const list = [sources].flat().map(sourceOf);
   if (list.length === 0) throw new ArgumentError('data', 'a file or folder of pictures with captions', 'none');
-  const opened = await Promise.all(list.map(async (source) => ({ source, dataset: await openOne({ ...options, ...source }) })));
+  const opened = await Promise.all(list.map(async (source) => ({ source, dataset: await openOne(source, options) })));
   const [first] = opened;
   if (first !== undefined && opened.length === 1) return first.dataset;
   const names = opened.map(({ source, dataset }) => source.name ?? dataset.name);
@@ -121,13 +121,35 @@ function sourceOf(source: string | DatasetSource): DatasetSource {
   return source;
 }
 
-async function openOne(source: DatasetSource & GroupingOptions): Promise<Dataset> {
-  const { path: place, images, splits, length, grouped = false } = source;
+/** What can be said of a source, by its format. */
+const SAID: Readonly<Record<DatasetFormat, readonly (keyof DatasetSource)[]>> = {
+  coco: ['images', 'splits'],
+  jsonl: ['images'],
+  webdataset: ['length'],
+  folder: [],
+};
+
+/** What a source says itself and its format knows nothing of is an error: who names a part would get the whole. */
+function checkSaid(source: DatasetSource, format: DatasetFormat): void {
+  for (const name of ['images', 'splits', 'length'] as const) {
+    if (source[name] === undefined || SAID[format].includes(name)) continue;
+    const formats = FORMATS.filter((other) => SAID[other].includes(name)).join(' or ');
+    throw new ArgumentError(
+      `data.${name}`,
+      `none, as ${source.path} is of the format ${format} and not ${formats},`,
+      shown(source[name]),
+    );
+  }
+}
+
+async function openOne(source: DatasetSource, options: OpenDatasetOptions): Promise<Dataset> {
+  const { path: place, images, splits, length, grouped = false } = { ...options, ...source };
   const format = source.format ?? formatOf(place);
+  if (FORMATS.includes(format)) checkSaid(source, format);
   const folder = images === undefined ? {} : { images };
   switch (format) {
     case 'coco':
-      return cocoCaptions(place, { ...folder, grouped, ...(splits === undefined ? {} : { splits }) });
+      return openCoco(place, { ...folder, grouped, ...(splits === undefined ? {} : { splits }) }, source.splits !== undefined);
     case 'jsonl':
       return jsonLines(place, { ...folder, grouped });
     case 'webdataset':
