@@ -299,7 +299,11 @@ describe('inputs that a T5 cannot read', () => {
 
   test.each<[string, () => Partial<Blip2Inputs>, string]>([
     ['neither labels nor decoder inputs', () => ({}), 'decoderInputIds'],
-    ['labels of another batch', () => ({ labels: randint(0, 9, [3, 2]) }), 'ids [2, T] for labels but received [3, 2]'],
+    [
+      'labels of another batch',
+      () => ({ labels: randint(0, 9, [3, 2]) }),
+      'ids [2, L] of int64, a row for each picture for labels but received int64 [3, 2]',
+    ],
     ['labels in one row', () => ({ labels: randint(0, 9, [2]) }), 'labels'],
     ['decoder inputs of another batch', () => ({ decoderInputIds: randint(0, 9, [1, 2]) }), 'decoderInputIds'],
     [
