@@ -73,15 +73,20 @@ export function imagesOf<T extends ImageSource | object>(images: T | readonly T[
 
 /**
  * One text a picture; a single one stands for all.
- * @throws ArgumentError for another number of them, and for a blank one, to which a model would answer anything
+ * @throws ArgumentError for another number of them, and for a blank one where there should be none
  */
-export function textsOf(name: string, texts: string | readonly string[], count: number): readonly string[] {
+export function textsOf(
+  name: string,
+  texts: string | readonly string[],
+  count: number,
+  allowBlank: boolean,
+): readonly string[] {
   const list: readonly unknown[] = Array.isArray(texts) ? texts : [texts];
-  const odd = list.findIndex((text) => typeof text !== 'string' || text.trim() === '');
+  const odd = list.findIndex((text) => typeof text !== 'string' || (text.trim() === '' && !allowBlank));
   if (odd >= 0) {
     throw new ArgumentError(
       name,
-      'a text that is not blank, or a list of them',
+      `a text${allowBlank ? '' : ' that is not blank'}, or a list of them`,
       `${shown(list[odd])}${list === texts ? ` at ${odd}` : ''}`,
     );
   }

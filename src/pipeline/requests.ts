@@ -24,10 +24,12 @@ export interface CaptionOptions extends TextOptions {
 export interface AnswerOptions extends TextOptions {
   /** Where the question stands for `{}`; {@link answerTemplates} unless told. */
   template?: string | undefined;
+  /** Asks blank questions, too, as an evaluation may have to; false unless told, as a model would answer anything. */
+  allowBlank?: boolean | undefined;
 }
 
 /** Options of {@link Blip2.rank}. */
-export interface RankOptions extends Pick<AnswerOptions, 'template' | 'batchSize' | 'signal'> {}
+export interface RankOptions extends Pick<AnswerOptions, 'template' | 'allowBlank' | 'batchSize' | 'signal'> {}
 
 /** An answer with what the model thinks of it. */
 export interface RankedAnswer {
@@ -97,7 +99,7 @@ const KNOWN: Record<keyof TextOptions, true> = {
   signal: true,
   batchSize: true,
 };
-const RANK_KNOWN: Record<keyof RankOptions, true> = { template: true, batchSize: true, signal: true };
+const RANK_KNOWN: Record<keyof RankOptions, true> = { template: true, allowBlank: true, batchSize: true, signal: true };
 
 export function captionRequest(
   { worker }: Asked,
@@ -120,10 +122,11 @@ export function answerRequest(
   options: AnswerOptions,
   defaults: TextOptions = {},
 ): Prepared {
-  checkOptions(options, { ...KNOWN, template: true });
-  const { template, ...rest } = options;
+  checkOptions(options, { ...KNOWN, template: true, allowBlank: true });
+  const { template, allowBlank, ...rest } = options;
   const { list, single } = sentImages(asked.worker, images);
-  return textRequest(list, single, promptsOf(asked, questions, template, list.length), { ...ANSWER, ...defaults, ...rest });
+  const prompts = promptsOf(asked, questions, { template, allowBlank }, list.length);
+  return textRequest(list, single, prompts, { ...ANSWER, ...defaults, ...rest });
 }
 
 export function rankRequest(
@@ -134,11 +137,11 @@ export function rankRequest(
   options: RankOptions,
 ): Prepared<RankRequest> {
   checkOptions(options, RANK_KNOWN);
-  const { template, batchSize = 8, signal } = options;
+  const { batchSize = 8, signal } = options;
   checkBatchSize(batchSize);
   checkSignal(signal);
   const { list, single } = sentImages(asked.worker, images);
-  const prompts = promptsOf(asked, questions, template, list.length);
+  const prompts = promptsOf(asked, questions, options, list.length);
   return { request: { images: list, prompts, answers: answersOf(answers, list.length), batchSize }, signal, single };
 }
 
@@ -154,14 +157,15 @@ export function sentImages(
 function promptsOf(
   { languageModel }: Asked,
   questions: string | readonly string[],
-  template: string | undefined,
+  { template, allowBlank = false }: Pick<AnswerOptions, 'template' | 'allowBlank'>,
   count: number,
 ): string[] {
   const frame = template ?? answerTemplates[languageModel];
   if (typeof frame !== 'string' || !frame.includes('{}')) {
     throw new ArgumentError('template', 'a string with {} in it', shown(frame));
   }
-  return textsOf('questions', questions, count).map((question) => frame.replace('{}', () => question));
+  if (typeof allowBlank !== 'boolean') throw new ArgumentError('allowBlank', 'true or false', shown(allowBlank));
+  return textsOf('questions', questions, count, allowBlank).map((question) => frame.replace('{}', () => question));
 }
 
 /** One list of answers a picture; a single one stands for all. */

@@ -87,7 +87,7 @@ export async function stage2Run(given: Stage2Settings, options: RunOptions = {})
       model,
       tokenizer,
       trainer: (run) => stage2Trainer(recipe, { ...run, model, languageModel }),
-      evaluations({ every, gallery, encoder, directory }) {
+      evaluations({ every, gallery, encoder, onBroken, directory }) {
         const still = { ...recipe, languageModelDropout: false };
         // Captions are divided at the same places in every evaluation.
         const objective = () =>
@@ -101,8 +101,9 @@ export async function stage2Run(given: Stage2Settings, options: RunOptions = {})
         const captions =
           gallery !== null && pictures > 0 ? captionEvaluation(writer.captions(), { every, gallery, pictures, directory }) : null;
         const count = questionCount ?? undefined;
-        const answers =
-          asked && vqaEvaluation(writer.model, { every, questions: asked, count, batchSize, directory, best: gallery === null });
+        const asking = { every, count, batchSize, directory, onBroken, maxBroken: settings.maxBroken };
+        const best = gallery === null && asked?.questions[0]?.answers !== undefined;
+        const answers = asked && vqaEvaluation(writer.model, { ...asking, questions: asked, best });
         return [loss, captions, answers].filter((one) => one !== null);
       },
       async dispose() {

@@ -1,4 +1,4 @@
-import type { QuestionSet } from '../data/index.ts';
+import type { Question, QuestionSet } from '../data/index.ts';
 import { aCount, checkArgument, having, optional } from '../native/arguments.ts';
 import { evaluateVqa, type VqaModel, type VqaTaskOptions } from '../tasks/index.ts';
 import type { TrainingEvaluation } from '../train/index.ts';
@@ -37,15 +37,15 @@ export function vqaEvaluation(model: VqaModel, options: VqaDuringTraining): Trai
     async run(step, signal) {
       const { answers, metrics } = await evaluateVqa(model, questions, { ...asking, signal });
       if (directory !== undefined) {
-        const asked = questions.questions;
-        const results = answers.map((answer, i) => ({
-          question: asked[i]?.question,
-          ...answer,
-          people: asked[i]?.answers ?? [],
-        }));
+        const asked = new Map(questions.questions.map((question) => [question.questionId, question]));
+        const results = answers.map((answer) => {
+          const { question, answers: people = [] } = asked.get(answer.questionId) as Question;
+          return { question, ...answer, people };
+        });
         writeResults(directory, 'answers', step, results);
       }
-      if (metrics === null) return {};
+      // Where all pictures were left out, there is a figure to choose by, which is never the best.
+      if (metrics === null) return best ? { vqaAccuracy: Number.NaN } : {};
       const kinds = Object.entries(metrics.byAnswerType).map(([kind, accuracy]) => [`vqaAccuracy/${kind}`, accuracy]);
       return { vqaAccuracy: metrics.accuracy, ...Object.fromEntries(kinds) };
     },

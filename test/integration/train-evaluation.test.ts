@@ -188,6 +188,52 @@ test('questions alone are an evaluation, too, and choose the best', async () => 
   expect(best).toEqual({ step: 4, value: evaluations('asked')[0]?.metrics.vqaAccuracy });
 });
 
+test('pictures that cannot be decoded are left out of evaluations and named, and questions of nothing but signs are asked', async () => {
+  const asked = (question_id: number, image_id: number, question: string) => ({ question_id, image_id, question });
+  const questions = [asked(1, 5, '!!!'), asked(2, 7, 'What?'), asked(3, 5, 'Why?')];
+  const answers = Array.from({ length: 10 }, () => ({ answer: 'square' }));
+  const annotations = questions.map((question) => ({ ...question, answers }));
+  fs.writeFileSync(at('some.json'), JSON.stringify({ data_subtype: 'val2014', questions }));
+  fs.writeFileSync(at('their-answers.json'), JSON.stringify({ annotations }));
+  fs.writeFileSync(at('pictures/COCO_val2014_000000000007.jpg'), Buffer.from([0xff, 0xd8, 0xff, 0xe0]));
+  fs.writeFileSync(at('pictures/cut.png'), fs.readFileSync(at('pictures/red-blue.png')).subarray(0, 40));
+  const lines = ['cut.png', 'red-blue.png'].map((image) => JSON.stringify({ image, caption: 'a square' }));
+  fs.writeFileSync(at('held.jsonl'), lines.join('\n'));
+  const evaluation = { data: at('held.jsonl'), every: 4, batchSize: 4, captions: 5 };
+  const vqa = { questions: at('some.json'), annotations: at('their-answers.json') };
+  const done = await (await stage2Run(stage2Settings('borne', { evaluation: { ...evaluation, ...vqa } }))).run();
+  expect([done.reason, done.step]).toEqual(['done', 4]);
+  const log = fs.readFileSync(at('borne/log.jsonl'), 'utf8').trim().split('\n');
+  const messages = log.flatMap((line) => JSON.parse(line).text ?? []);
+  for (const name of [
+    /^left out .*pictures\/cut\.png: cannot be decoded/,
+    /^left out 7: .*000000000007\.jpg: cannot be decoded/,
+  ]) {
+    expect(messages).toContainEqual(expect.stringMatching(name));
+  }
+  expect(json('borne/evaluation/captions-00000004.json')).toHaveLength(1);
+  const given = json('borne/evaluation/answers-00000004.json') as { questionId: number; question: string }[];
+  expect(given.map(({ questionId, question }) => [questionId, question])).toEqual([
+    [1, '!!!'],
+    [3, 'Why?'],
+  ]);
+  expect(evaluations('borne')[0]?.metrics.vqaAccuracy).toEqual(expect.any(Number));
+  await expect(
+    stage2Run(stage2Settings('borne2', { evaluation: { ...vqa, every: 4 }, maxBroken: 0 })).then((run) => run.run()),
+  ).rejects.toMatchObject({ code: 'ERR_BROKEN_SAMPLES' });
+  // The first stage's: retrieval and captions.
+  await (await stage1Run(stage1Settings('borne1', { evaluation: { ...evaluation, topK: 2 } }))).run();
+  expect(fs.readFileSync(at('borne1/log.jsonl'), 'utf8')).toMatch(/left out line 1: cut\.png/);
+  expect(evaluations('borne1')).toHaveLength(1);
+});
+
+test('questions without known answers are asked, and choose nothing', async () => {
+  const evaluation = { questions: at('questions.json'), questionCount: 1, every: 4 };
+  const { best } = await (await stage2Run(stage2Settings('open', { evaluation }))).run();
+  expect(best).toBeNull();
+  expect(json('open/evaluation/answers-00000004.json')).toMatchObject([{ question: 'What is it?', people: [] }]);
+});
+
 test.each<[string, Promise<unknown> | (() => Promise<unknown>)]>([
   ['run.evaluation.captions', () => stage1Run(stage1Settings('no', { evaluation: { captions: 3 } }))],
   ['run.evaluation.captions', () => stage1Run(stage1Settings('no', { evaluation: { ...held, captions: -1 } }))],

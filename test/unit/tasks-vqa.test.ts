@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import type { Question, QuestionFormat, QuestionSet } from '../../src/data/index.ts';
+import { type BrokenSample, ImageError, type Question, type QuestionFormat, type QuestionSet } from '../../src/data/index.ts';
 import type { AnswerOptions, EncodedImage, ImageInput, RankedAnswer, RankOptions } from '../../src/pipeline/index.ts';
 import { evaluateVqa, type VqaModel, type VqaTaskOptions } from '../../src/tasks/index.ts';
 
@@ -20,6 +20,8 @@ class Echo implements VqaModel {
   mostHeld = 0;
 
   async encode(images: readonly ImageInput[]): Promise<EncodedImage[]> {
+    const broken = images.map(String).find((image) => image.startsWith('broken'));
+    if (broken !== undefined) throw new ImageError(broken, 'cannot be decoded');
     this.encoded.push(...images.map(String));
     this.held += images.length;
     this.mostHeld = Math.max(this.held, this.mostHeld);
@@ -103,6 +105,47 @@ test('VQA: every picture is encoded once, and answers are scored and written as 
     byAnswerType: { other: 95, number: 60, 'yes/no': 0 },
     byQuestionType: { what: 95, 'how many': 60, is: 0 },
   });
+});
+
+test('a picture that cannot be used is left out with its questions, and named, where that is borne', async () => {
+  const ofBroken = [1, 2].flatMap((i) =>
+    ['say no', 'say never'].map((text, j) => question(`${i}${j}`, `broken${i}.jpg`, text, ten('x', 9), { answerType: 'other' })),
+  );
+  const set = setOf('vqa', [...ofBroken.slice(0, 2), ...vqa.questions, ...ofBroken.slice(2)]);
+  for (const batchSize of [1, 3, 8]) {
+    const model = new Echo();
+    const [left, output, progress]: [BrokenSample[], string, number[]] = [[], path.join(folder, 'left.json'), []];
+    const { answers, metrics } = await evaluateVqa(model, set, {
+      batchSize,
+      output,
+      onBroken: (picture) => left.push(picture),
+      onProgress: ({ done }) => progress.push(done),
+    });
+    expect(left).toEqual([1, 2].map((i) => ({ key: `broken${i}.jpg`, problem: `broken${i}.jpg: cannot be decoded` })));
+    expect(answers.map(({ questionId }) => questionId)).toEqual([1, 2, 3, 4]);
+    expect(metrics).toMatchObject({ accuracy: 62.5, byAnswerType: { other: 95 } });
+    expect(JSON.parse(fs.readFileSync(output, 'utf8'))).toHaveLength(4);
+    expect([model.encoded, model.held, progress.at(-1)]).toEqual([['a.jpg', 'b.jpg', 'c.jpg'], 0, 8]);
+  }
+  const none = setOf('vqa', ofBroken);
+  expect(await evaluateVqa(new Echo(), none, { onBroken: () => {} })).toEqual({ answers: [], metrics: null });
+  await expect(evaluateVqa(new Echo(), set)).rejects.toThrow(ImageError);
+  await expect(evaluateVqa(new Echo(), set, { onBroken: () => {}, maxBroken: 0.001 })).rejects.toThrow(
+    /2 of the first \d samples cannot be used.*broken2\.jpg: cannot be decoded/s,
+  );
+  await expect(evaluateVqa(new Echo(), set, { onBroken: () => {}, maxBroken: 2 })).rejects.toMatchObject({
+    argument: 'maxBroken',
+  });
+});
+
+test('a question of which the clean-up leaves nothing is asked as LAVIS does', async () => {
+  const model = new Echo();
+  const set = setOf('vqa', [question(1, 'a.jpg', '!!!'), question(2, 'a.jpg', 'say yes')]);
+  expect((await evaluateVqa(model, set)).answers.map(({ answer }) => answer)).toEqual(['', 'yes']);
+  expect(model.asked).toEqual(['a.jpg: ', 'a.jpg: say yes']);
+  expect(model.options[0]).toEqual({ batchSize: 8, allowBlank: true });
+  await evaluateVqa(model, set, { answers: ['yes'] });
+  expect(model.options[1]).toEqual({ batchSize: 8, allowBlank: true });
 });
 
 test('answers may be chosen from a list, made into base forms, and questions left as they are', async () => {
