@@ -92,13 +92,14 @@ export class Trainer<B, P = B> {
    */
   async run(): Promise<TrainingResult> {
     const { data, logs = [], signal, signals = true } = this.#options;
-    const interrupt = new Interrupt(signals, signal, (reason) => this.#say(`${reason}: stopping after this step`));
+    let interrupt: Interrupt | null = null;
     let stream: BatchStream<B> | null = null;
     try {
       const state = this.#begin();
       for (const log of logs) log.open(this.#done);
       if (state !== undefined) this.#say(`going on after step ${this.#done}`);
-      stream = await data(state);
+      stream = await data(state); // may take hours, for a cache of features: until then a signal ends the process at once, as there is nothing to save
+      interrupt = new Interrupt(signals, signal, (reason) => this.#say(`${reason}: stopping after this step`));
       const reason = await this.#loop(stream, interrupt);
       if (interrupt.reason !== null) {
         this.#say(
@@ -107,7 +108,7 @@ export class Trainer<B, P = B> {
       }
       return { reason, step: this.#done, samples: this.#samples, checkpoint: this.#folder.at(this.#done), best: this.#best };
     } finally {
-      interrupt.close();
+      interrupt?.close();
       this.#drop();
       await stream?.close();
       for (const log of logs) log.close();

@@ -82,7 +82,7 @@ test('options hold for every source that does not say otherwise', async () => {
 test('what a source says of itself must mean something', async () => {
   const refused = [
     ['list.json,split=val', /expected none, as .*list\.json has no split such as Karpathy's, for splits but received val/],
-    ['lines.jsonl,split=val', /expected none, as .* is of the format jsonl and not coco, for data\.splits/],
+    ['lines.jsonl,split=val', /expected none, as .* is of the format jsonl and not coco, for data\.splits but received "val"/],
     ['lines.jsonl,length=3', /expected none, as .* is of the format jsonl and not webdataset, for data\.length/],
     ['pictures,images=x', /expected none, as .* is of the format folder and not coco or jsonl, for data\.images/],
   ] as const;

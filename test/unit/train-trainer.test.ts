@@ -359,6 +359,20 @@ describe('the end', () => {
     expect(weights(again.model)).toEqual(weights(whole.model));
   });
 
+  test('signals are listened to once there is something to save: until the data is there, they end the process', async () => {
+    const listeners: number[] = [];
+    const count = (): unknown => listeners.push(process.listenerCount('SIGINT') + process.listenerCount('SIGTERM'));
+    count();
+    const data = (state?: Json): BatchStream<ToyBatch> => {
+      count();
+      return numbers([8], count)(state);
+    };
+    await toy(folder(), { steps: 1, data, signals: true }).trainer.run();
+    count();
+    const [before = 0] = listeners;
+    expect(listeners).toEqual([before, before, before + 2, before]);
+  });
+
   test('data that ends first ends the run', async () => {
     const run = toy(folder(), { data: numbers([8], undefined, 7), accumulation: 2 });
     expect(await run.trainer.run()).toMatchObject({ reason: 'data', step: 3 });

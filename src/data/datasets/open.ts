@@ -137,7 +137,7 @@ function checkSaid(source: DatasetSource, format: DatasetFormat): void {
     throw new ArgumentError(
       `data.${name}`,
       `none, as ${source.path} is of the format ${format} and not ${formats},`,
-      shown(source[name]),
+      shown(name === 'splits' ? source.splits?.join('+') : source[name]),
     );
   }
 }
