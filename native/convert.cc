@@ -37,6 +37,7 @@ constexpr DtypeName kDtypes[] = {
     {"float8_e8m0fnu", c10::ScalarType::Float8_e8m0fnu},
     {"float8_e4m3fnuz", c10::ScalarType::Float8_e4m3fnuz},
     {"float8_e5m2fnuz", c10::ScalarType::Float8_e5m2fnuz},
+    {"float4_e2m1fn_x2", c10::ScalarType::Float4_e2m1fn_x2},
 };
 
 napi_valuetype TypeOf(napi_env env, napi_value value) {

@@ -18,6 +18,7 @@ tensors |= {name: (base / 8 - 1).to(getattr(torch, name)) for name in FLOATS}
 tensors |= {name: torch.tensor([0.5, 1, 2, 4]).to(getattr(torch, name)) for name in SMALL}
 tensors["bool"] = base > 2
 tensors["complex64"] = torch.complex(base.float(), -base.float())
+tensors["float4_e2m1fn_x2"] = torch.tensor([[0x10, 0x32, 0x7F], [0x80, 0x9A, 0x05]], dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
 tensors["scalar"] = torch.tensor(3.25)
 tensors["empty"] = torch.zeros(0, 4)
 tensors['name "quoted" \\ with é, 日本, 🚢 and\ttab'] = torch.tensor([1.0, 2.0])

@@ -102,7 +102,8 @@ const NATURAL = new Map<string, Dtype>([
 
 /**
  * A tensor with a copy of a typed array's elements, in `shape` (one dimension unless told). With `dtype` `'float16'` or `'bfloat16'` a
- * Uint16Array holds the bits, with `'bool'` a Uint8Array zeros and ones; any other dtype than the array's own is a cast.
+ * Uint16Array holds the bits, with `'bool'` a Uint8Array zeros and ones, with a float
+ * of 8 or 4 bits its bytes; any other dtype than the array's own is a cast.
  */
 export function fromTypedArray(data: TypedArray, shape: readonly number[] = [data?.length], options: TensorOptions = {}): Tensor {
   checkOptions(options);
@@ -117,7 +118,7 @@ export function fromTypedArray(data: TypedArray, shape: readonly number[] = [dat
 /** The dtype under which the bytes are taken as they are, where that is not the array's own. */
 function reinterprets(own: Dtype, wanted: Dtype | undefined): Dtype | undefined {
   if (own === 'uint16' && (wanted === 'float16' || wanted === 'bfloat16')) return wanted;
-  if (own === 'uint8' && (wanted === 'bool' || wanted?.startsWith('float8'))) return wanted;
+  if (own === 'uint8' && (wanted === 'bool' || wanted?.startsWith('float8') || wanted === 'float4_e2m1fn_x2')) return wanted;
   return undefined;
 }
 

@@ -23,6 +23,7 @@ const CODES = {
   float8_e5m2fnuz: 25,
   float8_e4m3fnuz: 26,
   float8_e8m0fnu: 44,
+  float4_e2m1fn_x2: 45,
 } as const;
 
 /** A number format, such as `'float32'`. */
@@ -51,6 +52,7 @@ const SIZES: Readonly<Record<Dtype, number>> = {
   float8_e5m2fnuz: 1,
   float8_e4m3fnuz: 1,
   float8_e8m0fnu: 1,
+  float4_e2m1fn_x2: 1,
 };
 
 /** What is a device's name, where a dtype's is wanted. */

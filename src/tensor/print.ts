@@ -1,6 +1,7 @@
 import { addon } from '../native/load.ts';
 import { run } from './base.ts';
 import { native, operator } from './dispatch.ts';
+import { dtypeCode } from './dtype.ts';
 import { scope } from './lifetime.ts';
 import { noGrad } from './modes.ts';
 import { cat } from './ops/shape.ts';
@@ -13,6 +14,7 @@ const EDGE = 3; // … to this many at each end of a dimension
 const LINE_WIDTH = 80;
 
 const VIEW_AS_REAL = operator('view_as_real');
+const VIEW_DTYPE = operator('view.dtype');
 const RESOLVE_CONJ = operator('resolve_conj');
 
 /** The text of a tensor, exactly as `torch.Tensor.__repr__` writes it. */
@@ -60,9 +62,15 @@ function withSuffixes(start: string, suffixes: readonly string[], indent: number
   return `${result})`;
 }
 
+/** In a dtype that has kernels; two 4-bit floats are shown as their byte, as in PyTorch. */
+function readable(tensor: Tensor): Tensor {
+  if (tensor.dtype === 'float4_e2m1fn_x2') return run(VIEW_DTYPE, tensor.handle, dtypeCode('uint8')).to('float16');
+  return tensor.dtype.startsWith('float8') ? tensor.to('float16') : tensor;
+}
+
 function elements(tensor: Tensor): string {
   const summarize = tensor.numel > THRESHOLD;
-  let shown = tensor.dtype.startsWith('float8') ? tensor.to('float16') : tensor;
+  let shown = readable(tensor);
   if (summarize) {
     tensor.shape.forEach((size, dim) => {
       if (size > 2 * EDGE) shown = cat([shown.narrow(dim, 0, EDGE), shown.narrow(dim, size - EDGE, EDGE)], dim);

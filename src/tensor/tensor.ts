@@ -9,7 +9,7 @@ import { format } from './print.ts';
 
 const TO = operator('_to_copy');
 
-/** A typed array that holds a tensor's elements; float16 and bfloat16 come as their bits in a Uint16Array. */
+/** A typed array that holds a tensor's elements; float16 and bfloat16 come as their bits in a Uint16Array, 4-bit floats two in a byte. */
 export type TypedArray =
   | Float32Array
   | Float64Array
@@ -39,6 +39,7 @@ const ARRAYS: Partial<Record<Dtype, new (length: number) => TypedArray>> = {
   uint32: Uint32Array,
   int64: BigInt64Array,
   uint64: BigUint64Array,
+  float4_e2m1fn_x2: Uint8Array,
 };
 
 /** What `make` makes; a tensor of more elements than JavaScript has an array for is an error of ours. */
@@ -108,6 +109,7 @@ export class Tensor extends Linalg {
 
   /** The elements as nested arrays of numbers: of booleans 0 and 1, of int64 beyond 2⁵³ the nearest ({@link data} is exact). Waits for the device. */
   toArray(): NestedArray<number> {
+    if (this.dtype === 'float4_e2m1fn_x2') throw new ArgumentError('tensor', 'one number in an element (see data)', this.dtype);
     const half = this.dtype === 'float16' || this.dtype === 'bfloat16';
     const wide = half ? this.to('float32') : this;
     const flat = wide.data();

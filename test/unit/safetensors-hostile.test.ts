@@ -55,6 +55,7 @@ test.each<[string, Buffer, string]>([
   ['a product beyond 2⁵³', fileOf(entry({ shape: [2 ** 30, 2 ** 30] }), 8), '"x".data_offsets'],
   ['huge sizes beside a zero', fileOf(entry({ shape: [2 ** 40, 0, 2 ** 40], data_offsets: [0, 0] })), '"x".data_offsets'],
   ['a hundred dimensions', fileOf(entry({ shape: Array(100).fill(1) }), 8), '"x".shape'],
+  ['an element of two that is cut in half', fileOf(entry({ dtype: 'F4', shape: [2, 3], data_offsets: [0, 3] }), 3), '"x".shape'],
   ['half a byte', fileOf(entry({ dtype: 'F4', shape: [3], data_offsets: [0, 1] }), 1), '"x".data_offsets'],
   ['missing offsets', fileOf('{"x":{"dtype":"F32","shape":[2]}}', 8), '"x".data_offsets'],
   ['one offset', fileOf(entry({ data_offsets: [8] }), 8), '"x".data_offsets'],
@@ -106,8 +107,8 @@ test('names that mean something to JavaScript are only names', () => {
 });
 
 test('a dtype without a tensor type is listed but cannot be had', () => {
-  const opened = openSafetensors(write(fileOf(entry({ dtype: 'F4', shape: [4], data_offsets: [0, 2] }), 2)));
-  expect(opened.info('x')).toMatchObject({ dtype: undefined, storedDtype: 'F4', shape: [4], bytes: 2 });
+  const opened = openSafetensors(write(fileOf(entry({ dtype: 'F6_E2M3', shape: [4], data_offsets: [0, 3] }), 3)));
+  expect(opened.info('x')).toMatchObject({ dtype: undefined, storedDtype: 'F6_E2M3', shape: [4], bytes: 3 });
   expect(() => opened.get('x')).toThrow(SafetensorsError);
 });
 

@@ -50,6 +50,11 @@ test('what Python wrote is read, in every dtype', () => {
     expect(got.dtype).toBe(dtype);
     expect(got.to('float32').toArray()).toEqual([0.5, 1, 2, 4]);
   }
+  const packed = read.get('float4_e2m1fn_x2') as Tensor;
+  expect([packed.dtype, packed.shape]).toEqual(['float4_e2m1fn_x2', [2, 3]]);
+  expect(packed.data()).toEqual(Uint8Array.of(0x10, 0x32, 0x7f, 0x80, 0x9a, 0x05));
+  expect(String(packed)).toBe('tensor([[ 16.,  50., 127.],\n        [128., 154.,   5.]], dtype=torch.float4_e2m1fn_x2)');
+  expect(() => packed.toArray()).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT', argument: 'tensor' }));
   expect(Array.from((read.get('bool') as Tensor).data() as Uint8Array)).toEqual([0, 0, 0, 1, 1, 1]);
   const parts = callOperator('view_as_real', read.get('complex64') as Tensor) as Tensor;
   expect(parts.toArray()).toEqual([0, 3].map((from) => base.slice(from, from + 3).map((value) => [value, -value])));

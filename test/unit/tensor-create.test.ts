@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import { autocast, type Dtype, ones, scope, type Tensor, tensor } from '../../src/tensor/index.ts';
+import { autocast, type Dtype, fromTypedArray, ones, scope, type Tensor, tensor } from '../../src/tensor/index.ts';
 
 describe('tensors of nested arrays', () => {
   test.each<[string, Parameters<typeof tensor>[0], Dtype, number[]]>([
@@ -28,6 +28,13 @@ describe('tensors of nested arrays', () => {
     scope(() => expect(tensor(nested(64)).ndim).toBe(64));
     expect(() => tensor(nested(129))).toThrow(refused('data'));
     expect(() => tensor(nested(10_000))).toThrow(refused('data'));
+  });
+});
+
+test('4-bit floats are made of bytes that hold two', () => {
+  scope(() => {
+    const x = fromTypedArray(Uint8Array.of(0x21, 0x43), [2], { dtype: 'float4_e2m1fn_x2' });
+    expect([x.dtype, x.shape, x.data()]).toEqual(['float4_e2m1fn_x2', [2], Uint8Array.of(0x21, 0x43)]);
   });
 });
 

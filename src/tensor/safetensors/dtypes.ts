@@ -33,6 +33,7 @@ const ORDER = new Map(Object.keys(BITS).map((name, rank) => [name as StoredDtype
 
 const NAMES: Partial<Record<Dtype, StoredDtype>> = {
   bool: 'BOOL',
+  float4_e2m1fn_x2: 'F4',
   uint8: 'U8',
   int8: 'I8',
   float8_e5m2: 'F8_E5M2',
@@ -68,7 +69,12 @@ export function rankOf(stored: StoredDtype): number {
   return ORDER.get(stored) as number;
 }
 
-/** The tensor dtype of a stored one; undefined for those that libtorch has none for (F4 and F6). */
+/** The numbers that one element of a tensor holds: of F4 libtorch packs the neighbours in the last dimension two and two. */
+export function packingOf(stored: StoredDtype): number {
+  return stored === 'F4' ? 2 : 1;
+}
+
+/** The tensor dtype of a stored one; undefined for those that libtorch has none for (F6). */
 export function dtypeOf(stored: StoredDtype): Dtype | undefined {
   return DTYPES.get(stored);
 }

@@ -1,11 +1,12 @@
 import { quote } from '../tensor-file.ts';
-import { bitsOf, isStoredDtype, rankOf, type StoredDtype } from './dtypes.ts';
+import { bitsOf, isStoredDtype, packingOf, rankOf, type StoredDtype } from './dtypes.ts';
 import { SafetensorsError } from './error.ts';
 import { JsonReader } from './json-reader.ts';
 
 /** Where one tensor's bytes lie, counted from the end of the header. */
 export interface Entry {
   readonly dtype: StoredDtype;
+  /** The tensor's; the file counts single numbers where an element packs several. */
   readonly shape: readonly number[];
   readonly begin: number;
   readonly end: number;
@@ -91,6 +92,18 @@ function readEntry(file: string, reader: JsonReader, name: string): Entry {
       `expected ${needs}, as dtype and shape say, but received ${end - begin}`,
     );
   }
+  const packing = packingOf(dtype);
+  if (packing > 1) {
+    const last = shape.pop() as number; // a single number has been refused by its bytes
+    if (last % packing !== 0) {
+      throw new SafetensorsError(
+        file,
+        `${field}.shape`,
+        `expected a last size that is a multiple of ${packing} but received ${last}`,
+      );
+    }
+    shape.push(last / packing);
+  }
   return { dtype, shape, begin, end };
 }
 
@@ -145,7 +158,8 @@ export function formatHeader(items: readonly Item[], metadata: Readonly<Record<s
   const parts: string[] = [];
   if (metadata !== undefined) parts.push(`"${METADATA}":${JSON.stringify(metadata)}`);
   let at = 0;
-  for (const { name, dtype, shape, bytes } of items) {
+  for (const { name, dtype, shape: sizes, bytes } of items) {
+    const shape = sizes.map((size, i) => (i === sizes.length - 1 ? size * packingOf(dtype) : size));
     parts.push(`${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape}],"data_offsets":[${at},${at + bytes}]}`);
     at += bytes;
   }

@@ -8,7 +8,7 @@ import { MappedFile } from './mapped-file.ts';
 
 /** What is known of a stored tensor without touching its data. */
 export interface StoredTensor extends TensorInfo {
-  /** The dtype under the format's own name, such as `'BF16'`. libtorch has none for F4 and F6. */
+  /** The dtype under the format's own name, such as `'BF16'`. libtorch has none for F6, and of F4 two in an element. */
   readonly storedDtype: StoredDtype;
 }
 
