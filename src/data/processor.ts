@@ -9,6 +9,9 @@ import { ImageProcessor, type ImageSource, type LoadImageOptions } from './image
 import { checkEncodeOptions } from './text/tokenizer.ts';
 import { type EncodeOptions, TokenBatch, Tokenizer } from './text.ts';
 
+/** More than any model has; what a file says is held against it before so many image tokens are written. */
+const MOST_QUERIES = 65_536;
+
 /** The token that stands for one query of the Q-Former in a language model's input. */
 const IMAGE_TOKEN = '<image>';
 
@@ -37,8 +40,8 @@ export class Blip2Processor {
   constructor(imageProcessor: ImageProcessor, tokenizer: Tokenizer, numQueryTokens: number | null) {
     checkArgument('imageProcessor', imageProcessor, having('preprocess'));
     checkArgument('tokenizer', tokenizer, having('withSpecialToken'));
-    if (numQueryTokens !== null && (!Number.isInteger(numQueryTokens) || numQueryTokens < 1)) {
-      throw new ArgumentError('numQueryTokens', 'a whole number from 1, or null', String(numQueryTokens));
+    if (numQueryTokens !== null && !(Number.isInteger(numQueryTokens) && numQueryTokens >= 1 && numQueryTokens <= MOST_QUERIES)) {
+      throw new ArgumentError('numQueryTokens', `a whole number from 1 to ${MOST_QUERIES}, or null`, String(numQueryTokens));
     }
     this.imageProcessor = imageProcessor;
     this.tokenizer = tokenizer.withSpecialToken(IMAGE_TOKEN);
@@ -146,9 +149,9 @@ function readQueryTokens(folder: string): number | null {
     return fs.existsSync(file) ? new FileFields(file, readJsonObject(file)) : undefined;
   };
   const processor = read('processor_config.json');
-  const own = processor?.whole('num_query_tokens', 1);
+  const own = processor?.whole('num_query_tokens', 1, MOST_QUERIES);
   if (own !== undefined) return own;
   const model = read('config.json');
   const index = model?.whole('image_token_index', 0) ?? model?.whole('image_token_id', 0);
-  return index === undefined ? null : (model?.whole('num_query_tokens', 1) ?? 32);
+  return index === undefined ? null : (model?.whole('num_query_tokens', 1, MOST_QUERIES) ?? 32);
 }

@@ -47,11 +47,13 @@ export class JsonFields {
     return value;
   }
 
-  /** A whole number from `least`. */
-  whole(name: string, least: number): number | undefined {
+  /** A whole number from `least` to `most`. */
+  whole(name: string, least: number, most = Number.MAX_SAFE_INTEGER): number | undefined {
     const value = this.raw(name);
     if (value === undefined) return undefined;
-    if (!Number.isSafeInteger(value) || (value as number) < least) throw this.refusal(name, `a whole number from ${least}`);
+    if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most) {
+      throw this.refusal(name, `a whole number from ${least}${most === Number.MAX_SAFE_INTEGER ? '' : ` to ${most}`}`);
+    }
     return value as number;
   }
 

@@ -99,6 +99,7 @@ describe('Tokenizer', () => {
     }
     expect(() => bert.encode('a', { truncation: true, maxLength: 1 })).toThrow(/a whole number from 2 for maxLength/);
     expect(() => bert.encode('a', { padding: 'max_length', maxLength: -1 })).toThrow(ArgumentError);
+    expect(() => bert.encode('a', { padding: 'max_length', maxLength: 1e9 })).toThrow(/at most 1048576 .* for maxLength/);
     write('tokenizer.json', { model: WORDS, pre_tokenizer: null });
     const bare = Tokenizer.fromPretrained(folder);
     expect(() => bare.encode('a', { padding: true })).toThrow(/tokenizer without a padding token/);
@@ -255,8 +256,14 @@ describe('Blip2Processor', () => {
     expect(Blip2Processor.fromPretrained(folder).numQueryTokens).toBe(32);
     write('config.json', { image_token_index: 50265, num_query_tokens: 8 });
     expect(Blip2Processor.fromPretrained(folder).numQueryTokens).toBe(8);
-    write('processor_config.json', { num_query_tokens: 'many' });
-    expect(() => Blip2Processor.fromPretrained(folder)).toThrow(/processor_config\.json: num_query_tokens/);
+    // So many image tokens would take more memory than there is.
+    for (const wrong of ['many', 1e9]) {
+      write('processor_config.json', { num_query_tokens: wrong });
+      expect(() => Blip2Processor.fromPretrained(folder)).toThrow(/processor_config\.json: num_query_tokens/);
+    }
+    fs.rmSync(path.join(folder, 'processor_config.json'));
+    write('config.json', { image_token_index: 50265, num_query_tokens: 1e9 });
+    expect(() => Blip2Processor.fromPretrained(folder)).toThrow(/config\.json: num_query_tokens/);
   });
 });
 

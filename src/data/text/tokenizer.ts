@@ -17,11 +17,14 @@ export interface EncodeOptions {
   paddingSide?: 'left' | 'right';
   /** Cut texts to `maxLength`; unless told, that is done when `maxLength` is given without padding. */
   truncation?: boolean;
-  /** In tokens, special ones included; what the configuration says unless told. */
+  /** In tokens, special ones included, and up to 2²⁰ where rows are padded to it; what the configuration says unless told. */
   maxLength?: number;
   /** The ones that the tokenizer puts around a text, such as [CLS] and [SEP]; true unless told. */
   addSpecialTokens?: boolean;
 }
+
+/** Tokens to which rows are padded at most: some configurations give lengths that no row of memory has. */
+const LONGEST_PADDING = 2 ** 20;
 
 /** What BERT's and T5's tokenizers call their tokens where their files do not say, as those of `bert-base-uncased` do not. */
 const TOKENS: Readonly<Partial<Record<ModelKind, readonly (readonly [TokenName, string])[]>>> = {
@@ -165,6 +168,9 @@ export class Tokenizer {
     });
     const mask = rows.map((row) => row.map(() => 1));
     if (padding === false) return new TokenBatch(rows, mask);
+    if (padding === 'max_length' && (most as number) > LONGEST_PADDING) {
+      throw new ArgumentError('maxLength', `at most ${LONGEST_PADDING} where rows are padded to it`, String(most));
+    }
     const length = padding === 'max_length' ? (most as number) : rows.reduce((longest, row) => Math.max(longest, row.length), 0);
     return this.#pad(rows, mask, length, options.paddingSide ?? this.paddingSide ?? 'right');
   }
