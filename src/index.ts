@@ -3,6 +3,7 @@
 export * from './data/index.ts';
 export * from './dist/index.ts';
 export * from './generate/index.ts';
+export * from './hub/index.ts';
 export * from './losses/index.ts';
 export * from './models/index.ts';
 export {

@@ -5,8 +5,8 @@ import { availableParallelism, totalmem } from 'node:os';
 import path from 'node:path';
 import { SetupError } from '../native/errors.ts';
 import { addonName, buildDirectory, packageRoot } from '../native/locate.ts';
+import { withLock } from '../native/lock.ts';
 import { lastLines, runChild } from './child.ts';
-import { withLock } from './lock.ts';
 import { Progress } from './progress.ts';
 
 const require = createRequire(import.meta.url);

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { print, untilSignal } from './exit.ts';
-import { addWritingFields, isStage1, withBlip2, withStage1, writingSettings } from './writing.ts';
+import { DEFAULT_HELP, modelFolder } from './model.ts';
+import { addWritingFields, checkPictures, isStage1, withBlip2, withStage1, writingSettings } from './writing.ts';
 
 /** `blip2 caption …` */
 export function addCaption(program: Command): void {
@@ -8,17 +9,22 @@ export function addCaption(program: Command): void {
     .command('caption')
     .description('say what is in pictures')
     .argument('<picture...>', 'files')
-    .requiredOption('--model <folder>', "Hugging Face's Blip2ForConditionalGeneration, or a run of stage 1")
+    .option(
+      '--model <model>',
+      "a folder or the Hub's owner/name: Hugging Face's Blip2ForConditionalGeneration, or a run of stage 1",
+    )
     .option('--prompt <text>', 'what each caption goes on from, such as "a photo of"; not with a run of stage 1')
     .option('--checkpoint <which>', 'of a run: last, best or a step')
     .option('--json', 'a JSON object a line: { "image": …, "caption": … }')
     .addHelpText(
       'after',
       `
+${DEFAULT_HELP}
 Unless told, 5 beams and at most 30 tokens; with a run of stage 1, 3 beams and 10 to 30 tokens.
 
 Examples:
-  blip2 caption beach.jpg --model blip2-opt-2.7b --dtype bfloat16
+  blip2 caption beach.jpg
+  blip2 caption beach.jpg --model Salesforce/blip2-flan-t5-xl --dtype bfloat16
   blip2 caption --model run *.jpg --json > captions.jsonl`,
     )
     .action(caption);
@@ -26,7 +32,7 @@ Examples:
 }
 
 interface CaptionFlags extends Readonly<Record<string, unknown>> {
-  readonly model: string;
+  readonly model?: string;
   readonly prompt?: string;
   readonly checkpoint?: string;
   readonly json?: boolean;
@@ -35,12 +41,14 @@ interface CaptionFlags extends Readonly<Record<string, unknown>> {
 async function caption(pictures: readonly string[], flags: CaptionFlags): Promise<void> {
   const { model, prompt, checkpoint, json = false, ...rest } = flags;
   const settings = writingSettings(rest);
-  const isRun = await isStage1(model, prompt, checkpoint);
+  checkPictures(pictures);
+  const folder = await modelFolder(model);
+  const isRun = await isStage1(folder, prompt, checkpoint);
   const captions = await untilSignal((signal) => {
     const { where, writing } = settings;
-    if (isRun) return withStage1(model, checkpoint, where, (stage1) => stage1.caption(pictures, { ...writing, signal }));
+    if (isRun) return withStage1(folder, checkpoint, where, (stage1) => stage1.caption(pictures, { ...writing, signal }));
     const options = { ...settings.writing, signal, ...(prompt === undefined ? {} : { prompt }) };
-    return withBlip2(model, settings.where, (blip2) => blip2.caption(pictures, options));
+    return withBlip2(folder, settings.where, (blip2) => blip2.caption(pictures, options));
   });
   for (const [i, text] of captions.entries()) {
     const image = pictures[i];

@@ -2,7 +2,8 @@ import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import type { Chat } from '../tasks/index.ts';
 import { note, print } from './exit.ts';
-import { addWritingFields, withBlip2, writingSettings } from './writing.ts';
+import { DEFAULT_HELP, modelFolder } from './model.ts';
+import { addWritingFields, checkPictures, withBlip2, writingSettings } from './writing.ts';
 
 /** `blip2 chat …` */
 export function addChat(program: Command): void {
@@ -10,25 +11,26 @@ export function addChat(program: Command): void {
     .command('chat')
     .description('talk about a picture')
     .argument('<picture>', 'a file')
-    .requiredOption('--model <folder>', "Hugging Face's Blip2ForConditionalGeneration")
+    .option('--model <model>', "a folder or the Hub's owner/name: Hugging Face's Blip2ForConditionalGeneration")
     .option('--template <text>', 'how a turn reads, with {} for the question and {} for the answer')
     .option('--json', 'a JSON object a line: { "question": …, "answer": … }')
     .addHelpText(
       'after',
       `
+${DEFAULT_HELP}
 A question a line, from the terminal or another program. Ctrl-C stops an answer, and between answers
 ends the conversation, as Ctrl-D does.
 
 Examples:
-  blip2 chat beach.jpg --model blip2-flan-t5-xl --dtype bfloat16
-  printf 'what is this?\\nwhere is it?\\n' | blip2 chat beach.jpg --model blip2-opt-2.7b`,
+  blip2 chat beach.jpg --model Salesforce/blip2-flan-t5-xl --dtype bfloat16
+  printf 'what is this?\\nwhere is it?\\n' | blip2 chat beach.jpg`,
     )
     .action(chat);
   addWritingFields(command, ['batchSize', 'numBeams', 'lengthPenalty']);
 }
 
 interface ChatFlags extends Readonly<Record<string, unknown>> {
-  readonly model: string;
+  readonly model?: string;
   readonly template?: string;
   readonly json?: boolean;
 }
@@ -36,8 +38,9 @@ interface ChatFlags extends Readonly<Record<string, unknown>> {
 async function chat(image: string, flags: ChatFlags): Promise<void> {
   const { model, template, json = false, ...rest } = flags;
   const { where, writing } = writingSettings(rest);
+  checkPictures([image]);
   const { Chat } = await import('../tasks/index.ts');
-  await withBlip2(model, where, async (blip2) => {
+  await withBlip2(await modelFolder(model), where, async (blip2) => {
     const talk = await Chat.start(blip2, image, { ...writing, ...(template === undefined ? {} : { template }) });
     try {
       await converse(talk, json);

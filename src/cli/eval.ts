@@ -4,6 +4,7 @@ import type { CaptionModel, RetrievalProgress } from '../tasks/index.ts';
 import { note, print, untilSignal } from './exit.ts';
 import { addFields, settingsOf } from './flags.ts';
 import { DATA_HELP } from './help.ts';
+import { downloaded, withFolders } from './model.ts';
 import { Progress } from './progress.ts';
 import { addWritingFields, checkChoosing, isStage1, withBlip2, withStage1, writingSettings } from './writing.ts';
 
@@ -24,8 +25,11 @@ export function addEval(program: Command): void {
   const retrieval = command
     .command('retrieval')
     .description('find captions by pictures and pictures by captions: recall at 1, 5 and 10')
-    .usage('--model <folder> --data <source...>')
-    .option('--model <folder>', "a run of stage 1, one of its checkpoints, or Hugging Face's Blip2ForImageTextRetrieval")
+    .usage('--model <model> --data <source...>')
+    .option(
+      '--model <model>',
+      "a run of stage 1, one of its checkpoints, or Hugging Face's Blip2ForImageTextRetrieval: a folder, or the Hub's owner/name",
+    )
     .option('--data <source...>', 'pictures with captions, see below')
     .option('--images <folder>', 'where the pictures are that files name; beside the file unless told')
     .option('--json', 'the figures as JSON')
@@ -36,7 +40,7 @@ ${TEST_SPLIT}
 
 Examples:
   blip2 eval retrieval --model run --data dataset_coco.json --images coco
-  blip2 eval retrieval --model blip2-itm-vit-g --data pictures --dtype bfloat16 --json`,
+  blip2 eval retrieval --model Salesforce/blip2-itm-vit-g --data pictures --dtype bfloat16 --json`,
     )
     .action(evalRetrieval);
   command.hook('preSubcommand', async (_, subcommand) => {
@@ -52,7 +56,7 @@ const TEST_SPLIT = "Of Karpathy's split, test is taken unless split=… says oth
 
 async function evalRetrieval({ json = false, ...flags }: Readonly<Record<string, unknown>>): Promise<void> {
   const { measureRetrieval } = await import('../recipes/index.ts');
-  const settings = settingsOf(flags) as unknown as RetrievalSettings;
+  const settings = await withFolders(settingsOf(flags) as unknown as RetrievalSettings, ['model']);
   const { pictures, texts, metrics } = await untilSignal(async (signal) => {
     const progress = new PhaseProgress();
     try {
@@ -121,8 +125,11 @@ function addEvalCaption(parent: Command): void {
   const command = parent
     .command('caption')
     .description('caption a data set, and score the captions: BLEU, ROUGE-L, CIDEr-D')
-    .usage('--model <folder> --data <source...>')
-    .requiredOption('--model <folder>', "Hugging Face's Blip2ForConditionalGeneration, or a run of stage 1")
+    .usage('--model <model> --data <source...>')
+    .requiredOption(
+      '--model <model>',
+      "a folder or the Hub's owner/name: Hugging Face's Blip2ForConditionalGeneration, or a run of stage 1",
+    )
     .requiredOption('--data <source...>', 'pictures with captions, see below')
     .option('--images <folder>', 'where the pictures are that files name; beside the file unless told')
     .option('--checkpoint <which>', 'of a run: last, best or a step')
@@ -136,7 +143,7 @@ ${TEST_SPLIT}
 Unless told, 5 beams and 8 to 30 tokens, as the authors evaluate on COCO; with a run of stage 1, 3 beams and 10 to 30 tokens.
 
 Example:
-  blip2 eval caption --model blip2-opt-2.7b --data dataset_coco.json --images coco --output results.json`,
+  blip2 eval caption --model Salesforce/blip2-opt-2.7b --data dataset_coco.json --images coco --output results.json`,
     )
     .action(evalCaption);
   addWritingFields(command);
@@ -157,7 +164,8 @@ async function evalCaption(
   },
 ) {
   const { model, data, images, prompt, output, checkpoint, json = false, ...rest } = flags;
-  const isRun = await isStage1(model, prompt, checkpoint);
+  const folder = await downloaded(model);
+  const isRun = await isStage1(folder, prompt, checkpoint);
   const { openDataset } = await import('../data/index.ts');
   const { evaluateCaptions } = await import('../tasks/index.ts');
   const { where, writing } = writingSettings(rest);
@@ -165,7 +173,7 @@ async function evalCaption(
   const given = { ...writing, ...(prompt === undefined ? {} : { prompt }), ...(output === undefined ? {} : { output }) };
   const { results, metrics } = await shown('pictures', (signal, onProgress) => {
     const measure = (writer: CaptionModel) => evaluateCaptions(writer, pictures, { ...given, signal, onProgress });
-    return isRun ? withStage1(model, checkpoint, where, measure) : withBlip2(model, where, measure);
+    return isRun ? withStage1(folder, checkpoint, where, measure) : withBlip2(folder, where, measure);
   });
   tell(json, { pictures: results.length, metrics }, `${results.length} pictures`, metrics ?? {});
 }
@@ -174,8 +182,8 @@ function addEvalVqa(parent: Command): void {
   const command = parent
     .command('vqa')
     .description('ask the questions of VQAv2, OK-VQA, GQA or A-OKVQA, and score the answers')
-    .usage('--model <folder> --questions <file>')
-    .requiredOption('--model <folder>', "Hugging Face's Blip2ForConditionalGeneration")
+    .usage('--model <model> --questions <file>')
+    .requiredOption('--model <model>', "a folder or the Hub's owner/name: Hugging Face's Blip2ForConditionalGeneration")
     .requiredOption('--questions <file>', 'as their authors publish them; the format is found')
     .option('--annotations <file>', "VQAv2's and OK-VQA's answers")
     .option('--images <folder>', 'where the pictures are; beside the questions unless told')
@@ -188,7 +196,7 @@ function addEvalVqa(parent: Command): void {
       'after',
       `
 Example:
-  blip2 eval vqa --model blip2-flan-t5-xl --questions v2_OpenEnded_mscoco_val2014_questions.json \\
+  blip2 eval vqa --model Salesforce/blip2-flan-t5-xl --questions v2_OpenEnded_mscoco_val2014_questions.json \\
     --annotations v2_mscoco_val2014_annotations.json --images val2014 --output answers.json`,
     )
     .action(evalVqa);
@@ -211,9 +219,10 @@ async function evalVqa(flags: EvalVqaFlags): Promise<void> {
   const settings = writingSettings(rest);
   checkChoosing(answers, settings);
   const { where, writing } = settings;
+  const folder = await downloaded(model);
   const set = openQuestions(questions, { annotations, images, imageName });
   const { answers: given, metrics } = await shown('questions', (signal, onProgress) =>
-    withBlip2(model, where, (blip2) => evaluateVqa(blip2, set, { ...writing, template, answers, output, signal, onProgress })),
+    withBlip2(folder, where, (blip2) => evaluateVqa(blip2, set, { ...writing, template, answers, output, signal, onProgress })),
   );
   const { accuracy, ...by } = metrics ?? {};
   const kinds = Object.fromEntries(Object.values(by).flatMap((group) => Object.entries(group)));

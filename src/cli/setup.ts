@@ -13,9 +13,9 @@ import {
   libraryFile,
   prebuildDirectory,
 } from '../native/locate.ts';
+import { withLock } from '../native/lock.ts';
 import { buildAddon, isCurrent, type Log, type Target } from './build.ts';
 import { byHand, download, sha256 } from './fetch.ts';
-import { withLock } from './lock.ts';
 import { Progress } from './progress.ts';
 import { type Place, unpack } from './unpack.ts';
 import { cpuCompanions, pinnedVersion, type Wheel, wheels } from './wheels.ts';

@@ -5,6 +5,7 @@ import type { TrainingResult } from '../train/index.ts';
 import { exitCodes, note, print } from './exit.ts';
 import { addFields, settingsOf } from './flags.ts';
 import { DATA_HELP } from './help.ts';
+import { withFolders } from './model.ts';
 
 /** What the flags of the recipes are for: these are listed by `--help`. */
 const WORDS: Readonly<Record<string, string>> = {
@@ -77,9 +78,12 @@ export function addTrain(program: Command): void {
     .description('learn to represent pictures by language: contrast, matching and captions with a frozen vision tower')
     .usage('--data <source...> --vision <name> --vision-weights <file> --bert <folder> --out <folder>');
   addRunOptions(first)
-    .option('--vision <name>', 'the frozen tower: eva-vit-g, clip-vit-l, or a folder of Hugging Face with its weights')
+    .option(
+      '--vision <name>',
+      'the frozen tower: eva-vit-g, clip-vit-l, or a folder of Hugging Face with its weights, or owner/name of the Hub',
+    )
     .option('--vision-weights <path>', "its weights: eva_vit_g.pth, CLIP's folder, .safetensors, …")
-    .option('--bert <folder>', "where the Q-Former begins: a BERT's folder with its tokenizer, or random")
+    .option('--bert <folder>', "where the Q-Former begins: a BERT's folder with its tokenizer, owner/name of the Hub, or random")
     .option('--tokenizer <folder>', "of another tokenizer than BERT's")
     .addHelpText(
       'after',
@@ -89,7 +93,7 @@ ${FIELDS_HELP}
 
 Examples:
   blip2 train stage1 --data captions.jsonl --images pictures --vision clip-vit-l --vision-weights clip-vit-large-patch14 \\
-    --bert bert-base-uncased --out run --batch-size 256 --steps 20000
+    --bert google-bert/bert-base-uncased --out run --batch-size 256 --steps 20000
   blip2 train stage1 --data coco.json,images=coco 'cc3m/*.tar,weight=2' --config vit-g.json --out run --device cuda
   blip2 train stage1 --out run --resume`,
     )
@@ -102,7 +106,7 @@ Examples:
     .option('--from <run>', 'the run of stage 1, one of its checkpoints, or a file such as blip2_pretrained.pth')
     .option(
       '--language-model <folder>',
-      "the frozen language model: its folder, or a name such as opt-2.7b or flan-t5-xl",
+      'the frozen language model: its folder, or owner/name of the Hub; or a name such as opt-2.7b or flan-t5-xl',
     )
     .option('--language-model-weights <folder>', 'where its weights are, if --language-model is no folder')
     .option('--vision <name>', 'the frozen tower, if --from is a file: eva-vit-g, clip-vit-l, or a folder')
@@ -115,7 +119,7 @@ Examples:
 ${FIELDS_HELP}
 
 Examples:
-  blip2 train stage2 --data captions.jsonl --images pictures --from run --language-model opt-2.7b --out run2
+  blip2 train stage2 --data captions.jsonl --images pictures --from run --language-model facebook/opt-2.7b --out run2
   blip2 train stage2 --out run2 --resume
   blip2 export run2 --to my-blip2`,
     )
@@ -165,10 +169,14 @@ interface TrainFlags extends Readonly<Record<string, unknown>> {
   readonly showRecipe?: boolean;
 }
 
+/** Parts of a model that may be folders, or repositories of the Hub. */
+const MAY_BE_OF_HUB = ['vision', 'visionWeights', 'bert', 'languageModel', 'languageModelWeights', 'tokenizer'];
+
 async function run<S>(load: () => Promise<Stage<S>>, number: number, flags: TrainFlags): Promise<void> {
   const { config, resume = false, json = false, showRecipe = false, ...rest } = flags;
   const stage = await load();
-  const settings = (await settingsFrom(config, rest)) as S;
+  const told = await settingsFrom(config, rest);
+  const settings = (await withFolders(told, MAY_BE_OF_HUB, { weights: !showRecipe })) as S;
   if (showRecipe) {
     print(JSON.stringify(stage.preview(settings, { resume }), null, 2));
     return;

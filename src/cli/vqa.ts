@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { AnswerOptions, Blip2, RankedAnswer, RankOptions } from '../pipeline/index.ts';
 import { print, UsageError, untilSignal } from './exit.ts';
-import { addWritingFields, checkChoosing, withBlip2, writingSettings } from './writing.ts';
+import { DEFAULT_HELP, modelFolder } from './model.ts';
+import { addWritingFields, checkChoosing, checkPictures, withBlip2, writingSettings } from './writing.ts';
 
 /** `blip2 vqa …` */
 export function addVqa(program: Command): void {
@@ -10,25 +11,26 @@ export function addVqa(program: Command): void {
     .description('answer questions about a picture')
     .argument('<picture>', 'a file')
     .argument('<question...>', 'each in quotation marks')
-    .requiredOption('--model <folder>', "Hugging Face's Blip2ForConditionalGeneration")
+    .option('--model <model>', "a folder or the Hub's owner/name: Hugging Face's Blip2ForConditionalGeneration")
     .option('--template <text>', "how it is asked, with {} for the question; the paper's prompt unless told")
     .option('--answers <answer...>', 'answers to choose from, by their probability')
     .option('--json', 'a JSON object a line: { "image": …, "question": …, "answer": … }')
     .addHelpText(
       'after',
       `
+${DEFAULT_HELP}
 Unless told, 5 beams, at most 10 tokens and a length penalty of -1. With --answers, nothing is written.
 
 Examples:
-  blip2 vqa beach.jpg "what is the dog doing?" --model blip2-opt-2.7b
-  blip2 vqa beach.jpg "is it day or night?" --answers day night --model blip2-flan-t5-xl --json`,
+  blip2 vqa beach.jpg "what is the dog doing?"
+  blip2 vqa beach.jpg "is it day or night?" --answers day night --model Salesforce/blip2-flan-t5-xl --json`,
     )
     .action(vqa);
   addWritingFields(command);
 }
 
 interface VqaFlags extends Readonly<Record<string, unknown>> {
-  readonly model: string;
+  readonly model?: string;
   readonly template?: string;
   readonly answers?: readonly string[];
   readonly json?: boolean;
@@ -46,8 +48,10 @@ async function vqa(image: string, questions: readonly string[], flags: VqaFlags)
   // Said before the model is loaded.
   if (questions.some((question) => question.trim() === '')) throw new UsageError('a question must not be blank');
   const { where, writing } = settings;
+  checkPictures([image]);
+  const folder = await modelFolder(model);
   const asked = await untilSignal((signal) =>
-    withBlip2(model, where, (blip2) => {
+    withBlip2(folder, where, (blip2) => {
       const options = { ...writing, signal, ...(template === undefined ? {} : { template }) };
       return answered(blip2, image, questions, answers, options);
     }),

@@ -1,5 +1,7 @@
 // What the commands share that let a model write.
+import fs from 'node:fs';
 import type { Command } from 'commander';
+import { FileError } from '../native/errors.ts';
 import type { Blip2, ModelOptions } from '../pipeline/index.ts';
 import type { TrainedStage1 } from '../recipes/index.ts';
 import type { Device } from '../tensor/index.ts';
@@ -46,6 +48,12 @@ export function checkChoosing(answers: readonly string[] | undefined, { writing 
   if (answers !== undefined && Object.keys(writing).some((name) => name !== 'batchSize')) {
     throw new UsageError('with --answers nothing is written, so that flags of writing have no effect');
   }
+}
+
+/** @throws FileError for a picture that is not there: before a model is loaded, or downloaded */
+export function checkPictures(pictures: readonly string[]): void {
+  const absent = pictures.find((picture) => !picture.startsWith('file:') && !fs.existsSync(picture));
+  if (absent !== undefined) throw new FileError(absent, 'there is no such picture');
 }
 
 /** Opens a model that writes, and closes it in the end. */

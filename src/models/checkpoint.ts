@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { checkThere } from '../hub/place.ts';
 import { anObject, aPath, checkArgument } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { readJsonObject, writeFileAtomically } from '../native/files.ts';
@@ -49,6 +50,7 @@ export interface CheckpointRules {
  */
 export function readConfig<T>(directory: string, parse: (json: JsonObject) => T): T {
   if (typeof directory !== 'string') throw new ArgumentError('directory', "a folder's path", typeof directory);
+  checkThere(directory);
   const file = path.join(directory, CONFIG);
   try {
     return parse(readJsonObject(file));

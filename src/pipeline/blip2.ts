@@ -5,7 +5,7 @@ import type { Tensor } from '../tensor/index.ts';
 import type { ModelCalls } from './calls.ts';
 import { ModelWorker } from './client.ts';
 import { EncodedImage, type ImageInput } from './encoded-image.ts';
-import { checkBatchSize, checkOptions, checkSignal, type ModelOptions, settingsOf, shown } from './inputs.ts';
+import { checkBatchSize, checkOptions, checkSignal, type PretrainedOptions, settingsFor, shown } from './inputs.ts';
 import type { GenerativeFacts } from './protocol.ts';
 import {
   type AnswerOptions,
@@ -35,7 +35,7 @@ export interface TextPiece {
  * free; calls made at the same time wait for one another.
  *
  * @example
- * const blip2 = await Blip2.fromPretrained('blip2-opt-2.7b', { dtype: 'bfloat16' });
+ * const blip2 = await Blip2.fromPretrained('Salesforce/blip2-opt-2.7b', { dtype: 'bfloat16' });
  * console.log(await blip2.caption('beach.jpg'));
  * console.log(await blip2.answer('beach.jpg', 'what is the dog doing?'));
  * await blip2.close();
@@ -50,11 +50,14 @@ export class Blip2 {
   }
 
   /**
-   * Loads a Hugging Face checkpoint folder of `Blip2ForConditionalGeneration`, with tokenizer and preprocessor.
-   * @throws FileError, StateDictError, ArgumentError for a folder that is not one; DeviceError where the device cannot be used
+   * Loads a Hugging Face checkpoint of `Blip2ForConditionalGeneration`, with tokenizer and preprocessor.
+   * @param model its folder, or a repository of the Hub (`owner/name`), which is downloaded unless the cache has it (see {@link download});
+   *   a folder of that name goes first
+   * @throws FileError, StateDictError, ArgumentError for a folder that is not there, or not one; HubError where it cannot be downloaded; DeviceError where
+   *   the device cannot be used
    */
-  static async fromPretrained(directory: string, options: ModelOptions = {}): Promise<Blip2> {
-    return new Blip2(await ModelWorker.start(settingsOf('generative', directory, options)));
+  static async fromPretrained(model: string, options: PretrainedOptions = {}): Promise<Blip2> {
+    return new Blip2(await ModelWorker.start(await settingsFor('generative', model, options)));
   }
 
   /** @internal A model that is there already, in the calling thread. */

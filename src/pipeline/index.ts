@@ -1,7 +1,7 @@
 export { Blip2, type EncodeImageOptions, type TextPiece } from './blip2.ts';
 export { EncodedImage, type ImageInput } from './encoded-image.ts';
 export { WorkerError } from './errors.ts';
-export type { ModelOptions } from './inputs.ts';
+export type { ModelOptions, PretrainedOptions } from './inputs.ts';
 export {
   type AnswerOptions,
   answerTemplates,

@@ -1,4 +1,6 @@
 import type { ImageSource } from '../data/index.ts';
+import type { DownloadOptions } from '../hub/index.ts';
+import { pretrainedFolder } from '../hub/place.ts';
 import { checkLoadDtype } from '../models/checkpoint.ts';
 import { ArgumentError } from '../native/errors.ts';
 import type { Device, Dtype } from '../tensor/index.ts';
@@ -16,8 +18,23 @@ export interface ModelOptions {
   threads?: number;
 }
 
-export function settingsOf(kind: WorkerSettings['kind'], directory: string, options: ModelOptions): WorkerSettings {
-  if (typeof directory !== 'string') throw new ArgumentError('directory', "a folder's path", typeof directory);
+/** How a model is loaded, and downloaded where it is one of the Hub's that the cache has not. */
+export interface PretrainedOptions extends ModelOptions, Pick<DownloadOptions, 'revision' | 'signal' | 'onProgress'> {}
+
+/** What a worker with a model is started with; the model is downloaded where it has to be. */
+export async function settingsFor(
+  kind: WorkerSettings['kind'],
+  model: string,
+  options: PretrainedOptions,
+): Promise<WorkerSettings> {
+  const settings = settingsOf(kind, model, options);
+  const { revision, signal, onProgress } = options;
+  return { ...settings, directory: await pretrainedFolder(model, { revision, signal, onProgress }) };
+}
+
+function settingsOf(kind: WorkerSettings['kind'], directory: string, options: ModelOptions): WorkerSettings {
+  if (typeof directory !== 'string')
+    throw new ArgumentError('model', "a folder's path, or owner/name of the Hub", typeof directory);
   checkOptions(options);
   const { device, dtype, mapped, threads } = options;
   if (device !== undefined && typeof device !== 'string')

@@ -1,7 +1,7 @@
 import type { ImageSource } from '../data/index.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { ModelWorker } from './client.ts';
-import { checkBatchSize, checkOptions, checkSignal, imagesOf, type ModelOptions, portable, settingsOf } from './inputs.ts';
+import { checkBatchSize, checkOptions, checkSignal, imagesOf, type PretrainedOptions, portable, settingsFor } from './inputs.ts';
 
 /** Options of the retrieval calls. */
 export interface RetrievalOptions {
@@ -32,7 +32,7 @@ export interface MatchRequest {
  * Scores and embeddings of pictures and texts for applications. The model lives in a worker thread, as for {@link Blip2}.
  *
  * @example
- * const retrieval = await Blip2Retrieval.fromPretrained('blip2-itm-vit-g');
+ * const retrieval = await Blip2Retrieval.fromPretrained('Salesforce/blip2-itm-vit-g');
  * const [row] = await retrieval.match(['beach.jpg'], ['a dog on a beach', 'a city at night']);
  */
 export class Blip2Retrieval {
@@ -42,9 +42,9 @@ export class Blip2Retrieval {
     this.#worker = worker;
   }
 
-  /** Loads a Hugging Face checkpoint folder of `Blip2ForImageTextRetrieval`; throws as `Blip2.fromPretrained` does. */
-  static async fromPretrained(directory: string, options: ModelOptions = {}): Promise<Blip2Retrieval> {
-    return new Blip2Retrieval(await ModelWorker.start(settingsOf('retrieval', directory, options)));
+  /** Loads a Hugging Face checkpoint of `Blip2ForImageTextRetrieval`, a folder or the Hub's; throws as `Blip2.fromPretrained` does. */
+  static async fromPretrained(model: string, options: PretrainedOptions = {}): Promise<Blip2Retrieval> {
+    return new Blip2Retrieval(await ModelWorker.start(await settingsFor('retrieval', model, options)));
   }
 
   /** Scores of every picture with every text: `result[picture][text]`. */

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { checkThere } from '../hub/place.ts';
 import { anArray, aPath, checkArgument } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
@@ -64,7 +65,9 @@ const KINDS: readonly ModelKind[] = ['stage1', 'stage2', 'Blip2ForConditionalGen
  * @throws FileError where it is nothing that is known, or none of those that are wanted
  */
 export function modelKind(place: string, wanted: readonly ModelKind[]): ModelKind {
+  checkArgument('place', place, aPath);
   checkArgument('wanted', wanted, anArray);
+  checkThere(place);
   const names = stageOf(runFolder(place)) ?? architectures(place);
   const kind = KINDS.find((name) => [names].flat().includes(name));
   if (kind !== undefined && wanted.includes(kind)) return kind;

@@ -118,6 +118,7 @@ function plan(given: Partial<Stage1Settings>, resume: boolean): Stage1Plan {
     ...(bert === undefined ? {} : { bert: bert === 'random' ? bert : path.resolve(bert) }),
     ...(tokenizer === undefined ? {} : { tokenizer: path.resolve(tokenizer) }),
   } as RunSettings & Stage1Sources;
+  if (saved === undefined) checkFolders({ bert, tokenizer });
   const options = rest as Omit<Stage1RecipeOptions, 'vision'>;
   const words = saved === undefined ? wordsOf(settings) : {};
   const recipe = stage1({
@@ -128,6 +129,16 @@ function plan(given: Partial<Stage1Settings>, resume: boolean): Stage1Plan {
   checkFeatures(settings, recipe.image);
   checkEvaluation(settings, false);
   return { recipe, settings, tokenizerFolder: saved === undefined ? settings.tokenizer : path.join(settings.out, TOKENIZER) };
+}
+
+/** Said before anything in them is looked for. */
+function checkFolders(folders: Readonly<Record<'bert' | 'tokenizer', string | undefined>>): void {
+  const expected = { bert: NEEDED.bert, tokenizer: "a tokenizer's folder" };
+  for (const name of ['bert', 'tokenizer'] as const) {
+    const folder = folders[name];
+    if (folder === undefined || folder === 'random' || fs.existsSync(folder)) continue;
+    throw new ArgumentError(`run.${name}`, expected[name], `${JSON.stringify(folder)}, which is not there`);
+  }
 }
 
 /**

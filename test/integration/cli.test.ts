@@ -32,7 +32,7 @@ describe('help', () => {
     ],
     [
       ['eval', 'retrieval'],
-      ['--model <folder>', '--top-k <value>', '(128)', 'Examples:'],
+      ['--model <model>', '--top-k <value>', '(128)', 'Examples:'],
     ],
     [
       ['train', 'stage2'],
@@ -45,7 +45,7 @@ describe('help', () => {
       ['eval', 'vqa'],
       ['--annotations <file>', 'Example:'],
     ],
-    [['caption'], ['<picture...>', '--model <folder>', '--prompt <text>', '--num-beams <value>', 'Examples:']],
+    [['caption'], ['<picture...>', '--model <model>', 'BLIP2_MODEL', '--prompt <text>', '--num-beams <value>', 'Examples:']],
   ])('of %j', async (command, words) => {
     const { code, out, err } = await blip2([...command, '--help']);
     expect([code, err]).toEqual([0, '']);
@@ -96,7 +96,15 @@ describe('wrong calls end with 2, and say what was expected', () => {
     ],
     [['train', 'stage1', '--device', 'tpu'], /^blip2: expected cpu, cuda or cuda:<number> for --device but received "tpu"\n$/],
     [['eval', 'retrieval', '--data', 'x'], /^blip2: expected a folder for --model but received none\n$/],
-    [['caption', photo], /^blip2: required option '--model <folder>' not specified/],
+    [['eval', 'caption', '--data', 'x'], /^blip2: required option '--model <model>' not specified/],
+    [
+      ['train', 'stage1', '--bert', '/nope'],
+      /^blip2: expected a BERT's folder, or random for --bert but received "\/nope", which is not there\n$/,
+    ],
+    [
+      ['train', 'stage1', '--bert', 'random', '--tokenizer', './nope'],
+      /^blip2: expected a tokenizer's folder for --tokenizer but received "\.\/nope", which is not there\n$/,
+    ],
     [['caption', '--model', 'x'], /^blip2: missing required argument 'picture'/],
   ])('%j', async (args, message) => {
     const { code, out, err } = await blip2(args);
@@ -115,10 +123,7 @@ test('output that nobody reads to its end is no mistake', async () => {
 
 describe('what fails ends with 1 and a message', () => {
   test.each<[string[], RegExp]>([
-    [
-      ['caption', photo, '--model', 'nowhere'],
-      /^blip2: nowhere: expected a run of stage 1 or a folder of .*Blip2ForConditionalGeneration but there is none\n$/,
-    ],
+    [['caption', photo, '--model', 'nowhere'], /^blip2: nowhere: there is no such folder\n$/],
     [['train', 'stage1', '--config', 'nowhere.json'], /^blip2: nowhere\.json: cannot be read: ENOENT/],
     [['eval', 'retrieval', '--model', 'x', '--data', 'nowhere.jsonl'], /^blip2: nowhere\.jsonl: cannot be read: ENOENT/],
   ])('%j', async (args, message) => {

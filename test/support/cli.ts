@@ -19,8 +19,8 @@ export interface Running {
 const main = path.join(import.meta.dirname, '../../dist/cli/main.js');
 
 /** Starts the real `blip2`. */
-export function start(args: readonly string[], cwd?: string): Running {
-  const child = spawn(process.execPath, [main, ...args], cwd === undefined ? {} : { cwd });
+export function start(args: readonly string[], cwd?: string, env: NodeJS.ProcessEnv = process.env): Running {
+  const child = spawn(process.execPath, [main, ...args], { env, ...(cwd === undefined ? {} : { cwd }) });
   const text = { out: '', err: '' };
   child.stdout.on('data', (chunk) => (text.out += chunk));
   child.stderr.on('data', (chunk) => (text.err += chunk));
@@ -29,6 +29,6 @@ export function start(args: readonly string[], cwd?: string): Running {
 }
 
 /** Runs the real `blip2` to its end. */
-export function blip2(args: readonly string[], cwd?: string): Promise<Ended> {
-  return start(args, cwd).ended;
+export function blip2(args: readonly string[], cwd?: string, env?: NodeJS.ProcessEnv): Promise<Ended> {
+  return start(args, cwd, env).ended;
 }

@@ -14,8 +14,8 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { discard, holderOf, withLock } from '../../src/cli/lock.ts';
 import { packageRoot } from '../../src/native/locate.ts';
+import { discard, holderOf, withLock } from '../../src/native/lock.ts';
 
 const room = mkdtempSync(path.join(tmpdir(), 'blip2-lock-'));
 afterAll(() => rmSync(room, { recursive: true, force: true }));
@@ -174,7 +174,7 @@ test('of many processes, some of which die under the lock, never are two at work
   const script = `
     import { closeSync, openSync, rmSync } from 'node:fs';
     import { setTimeout as sleep } from 'node:timers/promises';
-    import { withLock } from ${JSON.stringify(path.join(packageRoot, 'dist/cli/lock.js'))};
+    import { withLock } from ${JSON.stringify(path.join(packageRoot, 'dist/native/lock.js'))};
     for (let round = 1; ; round++) {
       await withLock(${JSON.stringify(file)}, () => {}, async () => {
         closeSync(openSync(${JSON.stringify(inside)}, 'wx'));

@@ -3,7 +3,7 @@ import { importsOf, type Source, sources } from '../support/sources.ts';
 // The house, from the ground up: a folder may import what lies on a lower floor, and itself.
 const floors = [
   ['native'],
-  ['tensor'],
+  ['tensor', 'hub'],
   ['nn', 'optim', 'dist', 'generate'],
   ['losses', 'models', 'data'],
   ['objectives', 'pipeline'],

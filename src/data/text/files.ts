@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { checkThere } from '../../hub/place.ts';
 import { FileError } from '../../native/errors.ts';
 import { type Json, readBytes, readJsonObject } from '../../native/files.ts';
 import { FileFields } from '../fields.ts';
@@ -25,6 +26,7 @@ const MAX_BYTES = 2 ** 26;
  * (BERT's WordPiece), else `spiece.model` (SentencePiece's Unigram, as T5 has it); beside them `tokenizer_config.json` and, of older checkpoints, `special_tokens_map.json`.
  */
 export function readTokenizerFiles(folder: string): TokenizerFiles {
+  checkThere(folder);
   const at = (name: string): string => path.join(folder, name);
   const optional = (name: string): { readonly [key: string]: Json } => (fs.existsSync(at(name)) ? readJsonObject(at(name)) : {});
   const config = new FileFields(at('tokenizer_config.json'), {

@@ -13,8 +13,8 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FileError } from '../native/errors.ts';
-import { reasonOf } from '../native/files.ts';
+import { FileError } from './errors.ts';
+import { reasonOf } from './files.ts';
 
 const heartbeat = 1_000;
 const staleAfter = 15_000;
@@ -27,10 +27,16 @@ interface Holder {
 
 /**
  * Runs `work` while no other process runs under the same lock file. The holder touches the file every second; a lock that has not been
- * touched for 15 s, or whose process is gone, is taken over. `onWait` is told once when another process has to be waited for.
+ * touched for 15 s, or whose process is gone, is taken over. `onWait` is told once when another process has to be waited for; the signal ends the wait.
  */
-export async function withLock<T>(file: string, onWait: (pid: number) => void, work: () => Promise<T>): Promise<T> {
-  const own = await acquire(file, onWait).catch((error: unknown) => {
+export async function withLock<T>(
+  file: string,
+  onWait: (pid: number) => void,
+  work: () => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const own = await acquire(file, onWait, signal).catch((error: unknown) => {
+    signal?.throwIfAborted();
     throw error instanceof FileError
       ? error
       : new FileError(file, `cannot be taken as a lock: ${reasonOf(error)}`, { cause: error });
@@ -46,9 +52,14 @@ export async function withLock<T>(file: string, onWait: (pid: number) => void, w
   }
 }
 
-async function acquire(file: string, onWait: (pid: number) => void): Promise<{ id: string; descriptor: number }> {
+async function acquire(
+  file: string,
+  onWait: (pid: number) => void,
+  signal: AbortSignal | undefined,
+): Promise<{ id: string; descriptor: number }> {
   mkdirSync(path.dirname(file), { recursive: true });
   for (let told = false; ; ) {
+    signal?.throwIfAborted();
     const own = take(file);
     if (own !== undefined) return own;
     const holder = holderOf(file);
