@@ -247,6 +247,15 @@ describe('Blip2Processor', () => {
     expect(() => new Blip2Processor(processor.imageProcessor, processor.tokenizer, 0)).toThrow(ArgumentError);
   });
 
+  test('a definition that fails only on a text names its file', () => {
+    const split = { type: 'Split', pattern: { String: ' ' }, behavior: [null], invert: false };
+    write('tokenizer.json', { model: WORDS, pre_tokenizer: split });
+    const tokenizer = Tokenizer.fromPretrained(folder);
+    expect(() => tokenizer.encode('a a')).toThrow(
+      expect.objectContaining({ code: 'ERR_FILE', file: expect.stringMatching(/tokenizer\.json$/) }),
+    );
+  });
+
   test('the number of image tokens comes from either file, or is null', () => {
     make().savePretrained(folder);
     expect(Blip2Processor.fromPretrained(folder)).toMatchObject({ numQueryTokens: 3, imageProcessor: make().imageProcessor });

@@ -184,7 +184,7 @@ export class Tokenizer {
     if (kept.length === 0) return '';
     // What the clean-up does to spaces before punctuation is meant for WordPiece, and corrupts what BPE encoded.
     const clean = this.kind !== 'BPE' && this.config.flag('clean_up_tokenization_spaces', false);
-    return this.#engine.decode(kept, { clean_up_tokenization_spaces: clean });
+    return understood(this.#files.file, () => this.#engine.decode(kept, { clean_up_tokenization_spaces: clean }));
   }
 
   /** The texts of several rows of ids. */
@@ -194,7 +194,7 @@ export class Tokenizer {
   }
 
   #split(text: string): number[] {
-    const { ids } = this.#engine.encode(text, { add_special_tokens: false });
+    const { ids } = understood(this.#files.file, () => this.#engine.encode(text, { add_special_tokens: false }));
     if (ids.includes(undefined)) throw new FileError(this.#files.file, 'has no token for unknown text, and the text needs one');
     return ids as number[];
   }
