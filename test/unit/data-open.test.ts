@@ -1,7 +1,15 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { ArgumentError, type DatasetSource, FileError, openDataset, parseDatasetSource } from '../../src/index.ts';
+import {
+  ArgumentError,
+  type DatasetSource,
+  FileError,
+  imageFolder,
+  openDataset,
+  parseDatasetSource,
+  webDataset,
+} from '../../src/index.ts';
 import { samplesOf } from '../support/streams.ts';
 import { tarMember, tarOf } from '../support/tar.ts';
 
@@ -77,6 +85,24 @@ test('options hold for every source that does not say otherwise', async () => {
   expect(other?.image.file).toBe('/more/a.jpg');
   expect(await captionsOf(at('karpathy.json'), { splits: ['test'] })).toEqual(['of test']);
   expect(await captionsOf(`${at('karpathy.json')},split=val`, { splits: ['test'] })).toEqual(['of val']);
+});
+
+test("names of a folder's pictures may have dots, and end at the last one", async () => {
+  for (const name of ['img.1', 'img.2', 'v1.0/cat']) {
+    write(`dotted/${name}.jpg`, 'no picture');
+    write(`dotted/${name}.txt`, `of ${name}`);
+  }
+  const samples = await samplesOf(await openDataset(at('dotted')));
+  expect(samples.map(({ key, captions }) => [key, ...captions])).toEqual([
+    ['img.1.jpg', 'of img.1'],
+    ['img.2.jpg', 'of img.2'],
+    ['v1.0/cat.jpg', 'of v1.0/cat'],
+  ]);
+});
+
+test('a place that is no path is named', async () => {
+  await expect(imageFolder(undefined as never)).rejects.toThrow(/expected a path for folder/);
+  await expect(webDataset([undefined] as never)).rejects.toThrow(/for shards/);
 });
 
 test('what a source says of itself must mean something', async () => {

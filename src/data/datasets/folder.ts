@@ -1,10 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
+import { aPath, checkArgument } from '../../native/arguments.ts';
 import { FileError } from '../../native/errors.ts';
 import { reasonOf } from '../../native/files.ts';
 import { readRange } from '../read.ts';
 import { type IndexedDataset, ListDataset } from './indexed.ts';
-import { describe, imageEndings, MAX_TEXT_BYTES, splitName, textEndings } from './pairing.ts';
+import { describe, imageEndings, MAX_TEXT_BYTES, splitFileName, textEndings } from './pairing.ts';
 import { oneEach } from './records.ts';
 import type { Entry, GroupingOptions, Sample } from './sample.ts';
 
@@ -16,9 +17,10 @@ import type { Entry, GroupingOptions, Sample } from './sample.ts';
  * @throws FileError for a folder that cannot be read or holds no pictures.
  */
 export async function imageFolder(folder: string, options: GroupingOptions = {}): Promise<IndexedDataset> {
+  checkArgument('folder', folder, aPath);
   const files = new Map<string, Set<string>>();
   for (const name of await listed(folder)) {
-    const { key, ending } = splitName(name) ?? { key: '', ending: '' };
+    const { key, ending } = splitFileName(name) ?? { key: '', ending: '' };
     if (!imageEndings.includes(ending) && !textEndings.includes(ending)) continue;
     const endings = files.get(key) ?? new Set();
     files.set(key, endings.add(name.slice(key.length + 1))); // as the file has it: upper or lower case

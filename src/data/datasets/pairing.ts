@@ -21,6 +21,12 @@ export function splitName(name: string): { key: string; ending: string } | undef
   return match === null ? undefined : { key: match[1] as string, ending: (match[2] as string).toLowerCase() };
 }
 
+/** The same of a file in a folder, where the ending starts at the last dot: `IMG.2024.01.jpg` goes with `IMG.2024.01.txt`. */
+export function splitFileName(name: string): { key: string; ending: string } | undefined {
+  const match = /^((?:.*\/)?[^/.][^/]*)\.([^/.]*)$/s.exec(name);
+  return match === null ? undefined : { key: match[1] as string, ending: (match[2] as string).toLowerCase() };
+}
+
 /** What is said of a picture. */
 export interface Description {
   readonly captions: readonly string[];

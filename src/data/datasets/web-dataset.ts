@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { anObject, checkArgument } from '../../native/arguments.ts';
+import { anObject, aPath, arrayOf, checkArgument } from '../../native/arguments.ts';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { reasonOf } from '../../native/files.ts';
 import type { Dataset, GroupingOptions, SampleStream, StreamOptions } from './sample.ts';
@@ -32,6 +32,7 @@ export interface WebDataset extends Dataset {
  * @throws FileError where there are no tars; the stream throws a TarError for one that is damaged or hostile.
  */
 export async function webDataset(shards: string | readonly string[], options: WebDatasetOptions = {}): Promise<WebDataset> {
+  checkArgument('shards', [shards].flat(), arrayOf(aPath));
   checkArgument('options', options, anObject);
   const { grouped = false, buffer = 2000, damaged = 'stop', length } = options;
   if (!Number.isInteger(buffer) || buffer < 1) throw new ArgumentError('buffer', 'a whole number from 1', String(buffer));
