@@ -1,6 +1,14 @@
 export { type CaptionsDuringTraining, captionEvaluation, type WriteCaptions } from './caption-evaluation.ts';
 export type { CaptionedBatch, CaptionTokenizer } from './captioned-batch.ts';
 export { combinedEvaluation } from './evaluation-results.ts';
+export {
+  type ExportedLavis,
+  type ExportLavisOptions,
+  exportLavis,
+  type LavisFiles,
+  type LavisRecipeOptions,
+  lavisRecipe,
+} from './export-lavis.ts';
 export { type ExportedRun, type ExportRunOptions, exportRun } from './export-run.ts';
 export {
   assembleStage2,
