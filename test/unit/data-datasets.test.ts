@@ -262,10 +262,10 @@ describe('WebDataset', () => {
     );
     const samples = await samplesOf(await webDataset(path.join(folder, 'shards/a.tar')));
     expect(samples.map(({ key, captions, imageId }) => [key, captions, imageId])).toEqual([
-      ['a.tar/sub.dir/0001', ['caption of ./sub.dir/0001'], 'sub.dir/0001'],
+      ['a.tar/sub.dir/0001', ['caption of ./sub.dir/0001'], 'a.tar/sub.dir/0001'],
       ['a.tar/0002', ['of the text'], 12],
-      ['a.tar/0003#0', ['x'], '0003'],
-      ['a.tar/0003#1', ['y'], '0003'],
+      ['a.tar/0003#0', ['x'], 'a.tar/0003'],
+      ['a.tar/0003#1', ['y'], 'a.tar/0003'],
     ]);
     const bytes = fs.readFileSync(path.join(folder, 'shards/a.tar'));
     const texts = samples.map(({ image: { offset = 0, size = 0 } }) => bytes.toString('latin1', offset, offset + size));

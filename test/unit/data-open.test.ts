@@ -100,6 +100,12 @@ test("names of a folder's pictures may have dots, and end at the last one", asyn
   ]);
 });
 
+test('pictures of several tars are told apart though all tars count from 0', async () => {
+  for (const name of ['a', 'b']) write(`counted/${name}.tar`, tarOf(tarMember('0.jpg', name), tarMember('0.txt', `in ${name}`)));
+  const samples = await samplesOf(await openDataset(at('counted')));
+  expect(samples.map(({ imageId }) => imageId)).toEqual(['a.tar/0', 'b.tar/0']);
+});
+
 test('a place that is no path is named', async () => {
   await expect(imageFolder(undefined as never)).rejects.toThrow(/expected a path for folder/);
   await expect(webDataset([undefined] as never)).rejects.toThrow(/for shards/);

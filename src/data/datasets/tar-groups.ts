@@ -72,7 +72,7 @@ async function pictureOf(reader: TarReader, key: string, name: string, members: 
     return member === undefined ? undefined : reader.read(member, MAX_TEXT_BYTES);
   };
   const text = await read('txt');
-  const { captions, imageId = key } = describe(`${reader.file}: ${key}`, text, await read('json'));
+  const { captions, imageId = name } = describe(`${reader.file}: ${key}`, text, await read('json'));
   return {
     key: name,
     image: { file: reader.file, offset: image.offset, size: image.size, name: imageName },

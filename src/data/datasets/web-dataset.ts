@@ -24,9 +24,9 @@ export interface WebDataset extends Dataset {
 
 /**
  * WebDataset shards: tars in which the files of one sample follow one another and have one name but for the ending: `0001.jpg` (`.jpeg`,
- * `.png`, `.webp`) with `0001.txt`, a caption, or `0001.json`, `{ caption | captions, image_id }`. Without an `image_id` the name is
- * the id. Shuffled, every epoch takes the tars in an order of its own, and samples are drawn from a buffer. The tars are read in place, and
- * the buffer holds where the pictures are, not their bytes.
+ * `.png`, `.webp`) with `0001.txt`, a caption, or `0001.json`, `{ caption | captions, image_id }`. Without an `image_id` the tar's name
+ * with the sample's is the id, as many count anew in every tar. Shuffled, every epoch takes the tars in an order of its own, and samples are
+ * drawn from a buffer. The tars are read in place, and the buffer holds where the pictures are, not their bytes.
  *
  * @param shards a folder of `.tar` files, or paths, in which `{0000..0127}` stands for a range of numbers
  * @throws FileError where there are no tars; the stream throws a TarError for one that is damaged or hostile.
