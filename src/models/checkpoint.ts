@@ -2,6 +2,7 @@ import path from 'node:path';
 import { checkThere } from '../hub/place.ts';
 import { anObject, aPath, checkArgument } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
+import { shown } from '../native/fields.ts';
 import { readJsonObject, writeFileAtomically } from '../native/files.ts';
 import { writeFolder } from '../native/folders.ts';
 import { building, type Module, type Parameter, StateDictError } from '../nn/index.ts';
@@ -49,7 +50,8 @@ export interface CheckpointRules {
  * @throws FileError naming the file and the field that is not as expected
  */
 export function readConfig<T>(directory: string, parse: (json: JsonObject) => T): T {
-  if (typeof directory !== 'string') throw new ArgumentError('directory', "a folder's path", typeof directory);
+  if (typeof directory !== 'string' || directory === '')
+    throw new ArgumentError('directory', "a folder's path", shown(directory));
   checkThere(directory);
   const file = path.join(directory, CONFIG);
   try {

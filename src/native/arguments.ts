@@ -15,8 +15,8 @@ function kind(expected: string, fits: (value: unknown) => boolean): Kind {
 
 /** A string. */
 export const aString: Kind = kind('a string', (value) => typeof value === 'string');
-/** A path of a file or folder. */
-export const aPath: Kind = kind('a path', (value) => typeof value === 'string');
+/** A path of a file or folder; an empty one would be the working directory, which nobody means by it. */
+export const aPath: Kind = kind('a path', (value) => typeof value === 'string' && value !== '');
 /** A function. */
 export const aFunction: Kind = kind('a function', (value) => typeof value === 'function');
 /** An array. */

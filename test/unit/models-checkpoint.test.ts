@@ -206,6 +206,14 @@ describe('what does not fit is named, with the file', () => {
   });
 });
 
+test('an empty path is refused, not taken for the working directory', () => {
+  const wrong = expect.objectContaining({ name: 'ArgumentError', argument: 'directory' });
+  expect(failure(() => Blip2ForConditionalGeneration.fromPretrained(''))).toEqual(wrong);
+  const model = Blip2ForConditionalGeneration.fromPretrained(opt);
+  expect(failure(() => model.savePretrained(''))).toEqual(wrong);
+  expect(fs.existsSync('config.json')).toBe(false);
+});
+
 describe('weights over the file’s pages', () => {
   test('are those that are copied, change without the file, and outlive it', () => {
     const at = path.join(folder, 'model');
