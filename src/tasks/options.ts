@@ -1,5 +1,8 @@
-import { ArgumentError } from '../native/errors.ts';
+import fs from 'node:fs';
+import path from 'node:path';
+import { ArgumentError, FileError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
+import { reasonOf } from '../native/files.ts';
 
 /** How far an evaluation is. */
 export interface TaskProgress {
@@ -31,7 +34,7 @@ export interface TaskSettings {
 
 /**
  * @internal The options of the task, checked, and all others, which are the model's to check.
- * @throws ArgumentError that names the option
+ * @throws ArgumentError that names the option; FileError for results that could not be written, before hours have gone into them
  */
 export function checkTaskOptions<O extends TaskOptions>(options: O): { task: TaskSettings; rest: Omit<O, keyof TaskOptions> } {
   if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', shown(options));
@@ -45,5 +48,16 @@ export function checkTaskOptions<O extends TaskOptions>(options: O): { task: Tas
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new ArgumentError('signal', 'an AbortSignal', shown(signal));
   if (typeof onProgress !== 'function') throw new ArgumentError('onProgress', 'a function', shown(onProgress));
+  if (output !== undefined) checkWritable(output);
   return { task: { output, batchSize, signal, onProgress }, rest };
+}
+
+function checkWritable(file: string): void {
+  try {
+    fs.accessSync(path.dirname(file), fs.constants.W_OK);
+    if (!fs.statSync(file, { throwIfNoEntry: false })?.isDirectory()) return;
+  } catch (error) {
+    throw new FileError(file, `cannot be written: ${reasonOf(error)}`, { cause: error });
+  }
+  throw new FileError(file, 'expected a file but it is a folder');
 }

@@ -167,6 +167,17 @@ test('answers may be chosen from a list, made into base forms, and questions lef
   expect(raw.asked[0]).toBe('a.jpg: Say dogs!');
 });
 
+test('results that could not be written are refused before anything is asked', async () => {
+  for (const [output, problem] of [
+    [path.join(folder, 'no/where.json'), /where\.json: cannot be written: ENOENT/],
+    [folder, /expected a file but it is a folder/],
+  ] as const) {
+    const model = new Echo();
+    await expect(evaluateVqa(model, vqa, { output })).rejects.toThrow(problem);
+    expect(model.encoded).toEqual([]);
+  }
+});
+
 test('GQA and A-OKVQA have rules and files of their own', async () => {
   const output = path.join(folder, 'gqa.json');
   const gqa = setOf('gqa', [question('g1', 'a.jpg', 'say the', ['x']), question('g2', 'a.jpg', 'say T-shirt', ['t-shirt'])]);
