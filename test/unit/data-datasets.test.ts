@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { ArgumentError, cocoCaptions, type Dataset, FileError, imageFolder, jsonLines, webDataset } from '../../src/index.ts';
+import { openFilesIn } from '../support/descriptors.ts';
 import { entriesOf, samplesOf } from '../support/streams.ts';
 import { tarMember, tarOf, tarSample } from '../support/tar.ts';
 
@@ -9,6 +10,7 @@ let folder: string;
 beforeAll(() => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'datasets-'));
 });
+afterEach(async () => expect(await openFilesIn(folder)).toEqual([]));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
 const write = (name: string, content: string | Uint8Array | object): string => {

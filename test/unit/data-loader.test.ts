@@ -19,6 +19,7 @@ import {
   trainTransform,
   webDataset,
 } from '../../src/index.ts';
+import { openFilesIn } from '../support/descriptors.ts';
 import { writePictures } from '../support/loader-data.ts';
 import { tarMember, tarOf } from '../support/tar.ts';
 
@@ -30,6 +31,7 @@ beforeAll(async () => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'loader-'));
   pictures.push(...(await writePictures(folder, COUNT)));
 });
+afterEach(async () => expect(await openFilesIn(folder)).toEqual([]));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
 const lines = (name = 'all') => jsonLines(path.join(folder, `${name}.jsonl`));

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { ArgumentError, type Dataset, jsonLines, mixture, type StreamOptions, webDataset } from '../../src/index.ts';
+import { openFilesIn } from '../support/descriptors.ts';
 import { drain, samplesOf } from '../support/streams.ts';
 import { tarOf, tarSample } from '../support/tar.ts';
 
@@ -9,6 +10,7 @@ let folder: string;
 beforeAll(() => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'streams-'));
 });
+afterEach(async () => expect(await openFilesIn(folder)).toEqual([]));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
 const write = (name: string, content: string | Uint8Array): string => {
@@ -120,6 +122,19 @@ describe('streams', () => {
     expect(() => mixture([part, part])).toThrow(/a name of its own for each part/);
     expect(() => mixture([])).toThrow(ArgumentError);
     expect(() => mixture([{ dataset: part, weight: 0 }])).toThrow(/a number above 0/);
+  });
+
+  test('a stream that fails has closed its tars', async () => {
+    const whole = fs.readFileSync(path.join(shards, '0.tar'));
+    const cut = await webDataset(write('cut.tar', whole.subarray(0, whole.length / 2)), { buffer: 50, length: 1 });
+    await expect(cut.stream(options).next()).rejects.toThrow(/cut\.tar/);
+    expect(await openFilesIn(folder)).toEqual([]);
+    const both = mixture([
+      { dataset: await webDataset(shards, { buffer: 1 }), weight: 9 },
+      { dataset: cut, weight: 1 },
+    ]);
+    await expect(drain(both.stream(options))).rejects.toThrow(/cut\.tar/);
+    expect(await openFilesIn(folder)).toEqual([]);
   });
 
   test.each<[string, unknown]>([

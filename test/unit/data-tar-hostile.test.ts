@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { randomStream } from '../../src/data/random.ts';
 import { Blip2Error, FileError, TarError, webDataset } from '../../src/index.ts';
+import { openFilesIn } from '../support/descriptors.ts';
 import { entriesOf, samplesOf } from '../support/streams.ts';
 import { paxHeader, tarMember, tarOf, withChecksum } from '../support/tar.ts';
 
@@ -11,6 +12,7 @@ let folder: string;
 beforeAll(() => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tars-'));
 });
+afterEach(async () => expect(await openFilesIn(folder)).toEqual([]));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
 const write = (bytes: Uint8Array, name = 'shard.tar'): string => {

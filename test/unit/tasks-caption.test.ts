@@ -5,12 +5,14 @@ import { BrokenSamplesError, cocoCaptions, imageFolder, webDataset } from '../..
 import { FileError } from '../../src/native/errors.ts';
 import type { CaptionOptions, ImageInput } from '../../src/pipeline/index.ts';
 import { type CaptionModel, type CaptionTaskOptions, evaluateCaptions, scoreCaptions } from '../../src/tasks/index.ts';
+import { openFilesIn } from '../support/descriptors.ts';
 import { tarMember, tarOf } from '../support/tar.ts';
 
 let folder: string;
 beforeAll(() => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tasks-'));
 });
+afterEach(async () => expect(await openFilesIn(folder)).toEqual([]));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
 /** Says of every picture which one it is, and remembers how it was called. */

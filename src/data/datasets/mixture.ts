@@ -66,7 +66,10 @@ class MixtureStream implements SampleStream {
     while (this.#ended.size < this.#parts.length) {
       const chosen = this.#choose(randomStream(this.#seed, 'mixture', this.#draws++)());
       const { name, stream } = this.#parts[chosen] as { name: string; stream: SampleStream };
-      const drawn = await stream.next();
+      const drawn = await stream.next().catch(async (error: unknown) => {
+        await this.close();
+        throw error;
+      });
       if (drawn !== undefined) return { ...drawn, entry: named(drawn.entry, name) };
       this.#ended.add(chosen);
     }

@@ -74,7 +74,7 @@ export interface Dataset {
 
 /** Samples one after another. */
 export interface SampleStream {
-  /** The next one; undefined at the end. Not to be called again before it has settled. */
+  /** The next one; undefined at the end. Not to be called again before it has settled. Where it throws, it has closed the files. */
   next(): Promise<Drawn | undefined>;
   /**
    * Marks where the stream is. What it returns gives the position as JSON, for {@link StreamOptions.from}, also later on; so marks cost little and

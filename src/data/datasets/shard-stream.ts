@@ -51,6 +51,15 @@ export class ShardStream implements SampleStream {
   }
 
   async next(): Promise<Drawn | undefined> {
+    try {
+      return await this.#draw();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async #draw(): Promise<Drawn | undefined> {
     if (this.#from !== undefined) await this.#restore(this.#from.elements('buffer'));
     this.#from = undefined;
     while (this.#buffer.length < this.#capacity && !this.#ended) await this.#readOn();
