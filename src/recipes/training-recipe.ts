@@ -61,14 +61,15 @@ export interface TrainingRecipe {
 }
 
 const range = listOf(2, positive);
-const colour = listOf(3, positive);
+const deviation = listOf(3, positive);
+const mean = listOf(3, { fits: (value) => Number.isFinite(value), expected: 'a number' });
 
 const IMAGE_RULES: Rules = {
   size: count,
   crop: { scale: range, ratio: range },
   flip: { fits: (value) => typeof value === 'number' && value >= 0 && value <= 1, expected: 'a probability' },
-  imageMean: colour,
-  imageStd: colour,
+  imageMean: mean,
+  imageStd: deviation,
   applyOrientation: flag,
 };
 

@@ -218,10 +218,10 @@ test('the event loop is held up for less than 50 ms during captions', async () =
   const other = await Blip2.fromPretrained(large, { threads: 1 });
   await other.caption(chelsea);
   const seen: { own: number; idle: number; took: number }[] = [];
-  // A model that runs in this thread holds the loop up every time. A busy machine's scheduler holds up any process now and then, one that does
-  // nothing (`idle`) too; then it is asked again.
-  const isFree = () => seen.some(({ own }) => own < 50);
-  while (!isFree() && seen.length < 20) {
+  // A busy machine's scheduler holds up any process now and then, one that does nothing (`idle`) too: what is seen then tells nothing of the
+  // library. Of the captions beside which that one ran freely, all but one must have left this one's loop free.
+  const telling = () => seen.filter(({ idle }) => idle < 25);
+  while (telling().length < 6 && seen.length < 40) {
     const start = performance.now();
     const lag = await longestLag(() => other.caption(chelsea, { minNewTokens: 60, maxNewTokens: 60 }));
     seen.push({ ...lag, took: performance.now() - start });
@@ -229,7 +229,10 @@ test('the event loop is held up for less than 50 ms during captions', async () =
   await other.close();
   fs.rmSync(large, { recursive: true });
   expect(seen.every(({ took }) => took > 100)).toBe(true); // long enough to have been felt
-  expect({ isFree: isFree(), seen }).toEqual({ isFree: true, seen });
+  const counted = telling().length > 1 ? telling() : seen;
+  const most = counted === seen ? seen.length - 1 : 1;
+  const heldUp = counted.filter(({ own }) => own >= 50);
+  expect({ isFree: heldUp.length <= most, seen }).toEqual({ isFree: true, seen });
 });
 
 test('after close, and when it closes, calls are rejected', async () => {

@@ -79,6 +79,10 @@ test('a recipe of a file gives itself again', () => {
   }
 });
 
+test('colours may have any mean', () => {
+  expect(stage1({ vision: 'eva-vit-g', image: { imageMean: [0, -1, 0.5] } }).image.imageMean).toEqual([0, -1, 0.5]);
+});
+
 test('without ITG, all else is the same', () => {
   const options = { vision: 'eva-vit-g', objective: { labelSmoothing: 0, weights: { itc: 2 } } } as const;
   const { objective, ...rest } = stage1WithoutItg(options);
@@ -111,6 +115,8 @@ test.each<[object, string]>([
   [{ precision: 'float8' }, 'expected one of float32, bfloat16, float16 for recipe.precision but received "float8"'],
   [{ image: { size: 364 } }, 'expected 224, as the vision tower has it for recipe.image.size but received 364'],
   [{ image: { crops: null } }, 'expected fields out of size, flip, imageMean, imageStd, applyOrientation, crop for recipe.image'],
+  [{ image: { imageMean: [0, 0, '0'] } }, 'expected a list of 3, each a number for recipe.image.imageMean'],
+  [{ image: { imageStd: [1, 1, 0] } }, 'expected a list of 3, each a number above 0 for recipe.image.imageStd'],
   [{ image: { flip: 2 } }, 'expected a probability for recipe.image.flip but received 2'],
   [
     { image: { crop: { scale: [1, 0.5] } } },
