@@ -12,9 +12,11 @@ import {
   Linear,
   loadSafetensors,
   type Module,
+  scaledDotProductAttention,
   setThreads,
   type Tensor,
   threads,
+  zeros,
 } from '../../src/index.ts';
 import { expectClose, expectGradientClose } from '../closeness.ts';
 
@@ -109,6 +111,16 @@ check('attention_allowed', (inputs) => attend({}, inputs));
 check('attention_padding', (inputs) => attend({}, inputs));
 check('attention_blind', (inputs) => attend({}, inputs));
 check('attention_added', (inputs) => attend({}, inputs));
+
+test.each([
+  [1, 5000],
+  [5000, 1],
+])('keys and values of different length (%i, %i) are refused, not read beyond their end', (keys, values) => {
+  const of = (length: number): Tensor => zeros([1, 2, length, 8]);
+  const wrong = expect.objectContaining({ code: 'ERR_ARGUMENT', argument: 'v' });
+  expect(() => attention(of(3), of(keys), of(values))).toThrow(wrong);
+  expect(() => scaledDotProductAttention(of(3), of(keys), of(values))).toThrow(wrong);
+});
 
 test.each<[string, [number, number, number]]>([
   ['inChannels', [0, 4, 2]],

@@ -1,5 +1,5 @@
 import { ArgumentError } from '../../native/errors.ts';
-import { handleOrNull, run, wrap } from '../base.ts';
+import { describe, handleOrNull, run, wrap } from '../base.ts';
 import { checkObject, kindOf } from '../check.ts';
 import { callMany, operator } from '../dispatch.ts';
 import type { Tensor } from '../tensor.ts';
@@ -60,7 +60,10 @@ export function dropout(x: Tensor, p: number): Tensor {
   return wrap(dropped);
 }
 
-/** PyTorch's scaled dot-product attention; q, k, v `[B, H, L, D]`. Callers go through nn/attention, which knows when it is fastest. */
+/**
+ * PyTorch's scaled dot-product attention; q `[B, H, Lq, D]`, k and v `[B, H, Lk, D]`. Callers go through nn/attention, which knows when it
+ * is fastest.
+ */
 export function scaledDotProductAttention(
   q: Tensor,
   k: Tensor,
@@ -68,6 +71,12 @@ export function scaledDotProductAttention(
   options: { mask?: Tensor | null; dropout?: number; causal?: boolean; scale?: number | null } = {},
 ): Tensor {
   checkObject(options);
+  // PyTorch's kernel for the CPU does not ask, and reads beyond the shorter one.
+  if (k?.handle && v?.handle && k.shape.at(-2) !== v.shape.at(-2)) {
+    throw new ArgumentError('v', `as many rows as k has (${k.shape.at(-2)})`, describe(v), {
+      operator: 'scaled_dot_product_attention',
+    });
+  }
   const { mask = null, dropout: p = 0, causal = false, scale = null } = options;
   return run(SDPA, q?.handle, k?.handle, v?.handle, handleOrNull(mask, 'mask'), p, causal, scale);
 }
