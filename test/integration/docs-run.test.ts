@@ -62,7 +62,7 @@ beforeAll(async () => {
   for (let i = 0; i <= 331; i++) fs.linkSync(at(`tars/shard-${i % 3}.tar`), at('cc3m', `${String(i).padStart(5, '0')}.tar`));
   fs.copyFileSync(at('pictures/red-blue.png'), at('beach.jpg'));
   const model = generativeCheckpoint();
-  fs.cpSync(model, at('blip2-opt-2.7b'), { recursive: true });
+  fs.cpSync(model, at('Salesforce/blip2-opt-2.7b'), { recursive: true });
   fs.rmSync(model, { recursive: true });
   fs.mkdirSync(at('val2014'));
   fs.copyFileSync(at('pictures/red-blue.png'), at('val2014/COCO_val2014_000000000005.jpg'));
@@ -163,7 +163,7 @@ console.log(JSON.stringify({ metrics, results: read('results.json'), answers: re
 });
 
 test('docs/images.md and docs/decoding.md', () => {
-  fs.cpSync(at('blip2-opt-2.7b'), at('model'), { recursive: true });
+  fs.cpSync(at('Salesforce/blip2-opt-2.7b'), at('model'), { recursive: true });
   fs.copyFileSync(at('beach.jpg'), at('cat.jpg'));
   const given = `import { readFileSync } from 'node:fs';
 const bytes = readFileSync('cat.jpg');
@@ -173,7 +173,7 @@ const imageData = { data: new Uint8Array(2 * 2 * 3), width: 2, height: 2, channe
     [3, 3, 28, 28],
   ]);
   const model = `import { Blip2ForConditionalGeneration, ones, randn, tensor } from 'blip2';
-const model = Blip2ForConditionalGeneration.fromPretrained('blip2-opt-2.7b');
+const model = Blip2ForConditionalGeneration.fromPretrained('Salesforce/blip2-opt-2.7b');
 const image = model.config.imageTokenIndex;
 const pixelValues = randn([1, 3, 28, 28]);
 const inputIds = tensor([[image, image, image, image, 2, 9]], { dtype: 'int64' });

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { Blip2, Blip2Retrieval, FileError, HubError } from '../../src/index.ts';
 import { generativeCheckpoint, retrievalCheckpoint } from '../support/checkpoints.ts';
 import { blip2, start } from '../support/cli.ts';
+import { javascriptOf, moduleOf, snippetsOf } from '../support/docs.ts';
 import { FakeHub } from '../support/hub.ts';
 import { makeLanguageModel, makeTinyWorld } from '../support/tiny-world.ts';
 
@@ -135,6 +136,24 @@ test('of code: Blip2 and Blip2Retrieval take it, and tell of a folder that is no
   } finally {
     delete process.env.HF_HUB_OFFLINE;
   }
+});
+
+test('the snippet of docs/hub.md runs as it stands', async () => {
+  const docs = path.join(room, 'docs');
+  fs.mkdirSync(docs);
+  fs.copyFileSync(photo, path.join(docs, 'beach.jpg'));
+  const library = pathToFileURL(path.resolve('dist/index.js')).href;
+  const check = { language: 'js' as const, code: 'console.log(folder, model.languageModel.config.modelType);' };
+  fs.writeFileSync(path.join(docs, 'hub.mjs'), javascriptOf(moduleOf([...snippetsOf('docs/hub.md'), check], library)));
+  const home = path.join(room, 'docs-home');
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, ['hub.mjs'], {
+    cwd: docs,
+    env: { ...env, HF_HOME: home },
+  });
+  expect(stderr).toBe('');
+  expect(stdout).toMatch(
+    /^0 of (\d+) bytes\n[\s\S]*\1 of \1 bytes\n[\s\S]*\n.*docs-home\/hub\/models--Salesforce--blip2-opt-2\.7b\/snapshots\/\w+ opt\n$/,
+  );
 });
 
 test('frozen parts of training come from the Hub as well', async () => {

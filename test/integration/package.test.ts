@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -49,11 +50,24 @@ exec ${process.env.CXX ?? 'c++'} "$@"
   return file;
 }
 
+const SHIPPED = [
+  'package.json',
+  'dist',
+  'native',
+  'binding.gyp',
+  'README.md',
+  'CHANGELOG.md',
+  'LICENSE',
+  'docs',
+  'bench',
+  'examples',
+];
+
 // The package as it is published: `npm run prebuilds` and `npm pack`, in a copy.
 function pack(): { archive: string; files: string[] } {
   const stage = path.join(room, 'stage');
   mkdirSync(stage);
-  for (const name of ['package.json', 'dist', 'native', 'scripts', 'binding.gyp', 'README.md', 'CHANGELOG.md']) {
+  for (const name of [...SHIPPED, 'scripts']) {
     cpSync(path.join(packageRoot, name), path.join(stage, name), { recursive: true });
   }
   symlinkSync(path.join(packageRoot, 'node_modules'), path.join(stage, 'node_modules'));
@@ -71,6 +85,23 @@ function pack(): { archive: string; files: string[] } {
   return { archive: path.join(room, packed?.filename ?? ''), files: (packed?.files ?? []).map((file) => file.path) };
 }
 
+/** Links of documents to files of the package that are not in it. */
+function deadLinks(folder: string): string[] {
+  const documents = ['README.md', ...readdirSync(path.join(folder, 'docs')).map((name) => `docs/${name}`)].filter((name) =>
+    name.endsWith('.md'),
+  );
+  expect(documents.length).toBeGreaterThan(12);
+  return documents.flatMap((name) => {
+    const text = readFileSync(path.join(folder, name), 'utf8');
+    const targets = [...text.matchAll(/\]\(([^)#\s]+)/g)]
+      .map(([, target = '']) => target)
+      .filter((target) => !target.includes('://'));
+    return targets
+      .filter((target) => !existsSync(path.join(folder, path.dirname(name), target)))
+      .map((target) => `${name}: ${target}`);
+  });
+}
+
 test('the package installs into another folder and works there, from ESM and CommonJS', () => {
   const { archive, files } = pack();
   const folder = path.relative(packageRoot, prebuildDirectory());
@@ -84,6 +115,8 @@ test('the package installs into another folder and works there, from ESM and Com
   const shipped = readdirSync(installed, { recursive: true }).map(String);
   expect(shipped).toContain('binding.gyp');
   expect(shipped.filter((name) => /\.map$|tsbuildinfo|^(src|test|build)\b/.test(name))).toEqual([]);
+
+  expect(deadLinks(installed)).toEqual([]);
 
   const report = run('npx', ['blip2', 'doctor']);
   expect(report).toContain(`prebuilt for libtorch ${version}: ${installed}`);

@@ -13,7 +13,9 @@ let folder: string;
 /** A folder in which the examples of docs/tasks.md find what they name. */
 beforeAll(() => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tasks-'));
-  fs.renameSync(generativeCheckpoint(), path.join(folder, 'blip2-opt-2.7b'));
+  // A folder of the name goes before the Hub.
+  fs.mkdirSync(path.join(folder, 'Salesforce'));
+  fs.renameSync(generativeCheckpoint(), path.join(folder, 'Salesforce/blip2-opt-2.7b'));
   for (const name of ['coco', 'val2014']) fs.mkdirSync(path.join(folder, name));
   fs.copyFileSync(chelsea, path.join(folder, 'beach.jpg'));
   fs.copyFileSync(chelsea, path.join(folder, 'coco/a.png'));
@@ -69,7 +71,7 @@ test('the examples of docs/tasks.md run as they stand', () => {
 describe('with a model', () => {
   let blip2: Blip2;
   beforeAll(async () => {
-    blip2 = await Blip2.fromPretrained(path.join(folder, 'blip2-opt-2.7b'), { threads: 1 });
+    blip2 = await Blip2.fromPretrained(path.join(folder, 'Salesforce/blip2-opt-2.7b'), { threads: 1 });
   });
   afterAll(() => blip2.close());
 
