@@ -5,5 +5,6 @@ Data is a file, a folder or a pattern, and its format is found:
   dataset_coco.json             COCO's captions, Karpathy's split or LAVIS's lists
   'cc3m/{00000..00331}.tar'     WebDataset's tars; also 'cc3m/*.tar', or their folder
   pictures/                     pictures with a .txt or .json beside each
-Say more after commas: images=folder, split=train+restval, weight=2, name=…, length=… ;
-or the format before a colon: jsonl:captions.txt. Several are mixed, by weight.`;
+Say more after commas: images=folder, split=train+restval, weight=2, name=…, and of
+tars length=…, damaged=skip; or the format before a colon: jsonl:captions.txt.
+Several are mixed, by weight.`;

@@ -8,6 +8,7 @@ import {
   imageFolder,
   openDataset,
   parseDatasetSource,
+  TarError,
   webDataset,
 } from '../../src/index.ts';
 import { samplesOf } from '../support/streams.ts';
@@ -104,6 +105,17 @@ test('pictures of several tars are told apart though all tars count from 0', asy
   for (const name of ['a', 'b']) write(`counted/${name}.tar`, tarOf(tarMember('0.jpg', name), tarMember('0.txt', `in ${name}`)));
   const samples = await samplesOf(await openDataset(at('counted')));
   expect(samples.map(({ imageId }) => imageId)).toEqual(['a.tar/0', 'b.tar/0']);
+});
+
+test('what is left of a damaged tar is skipped, if told', async () => {
+  const whole = tarOf(tarMember('0.jpg', 'p'), tarMember('0.txt', 'whole'), tarMember('1.jpg', 'p'), tarMember('1.txt', 'lost'));
+  write('damaged/a.tar', whole.subarray(0, 5 * 512));
+  write('damaged/b.tar', tarOf(tarMember('0.jpg', 'p'), tarMember('0.txt', 'of the next')));
+  await expect(captionsOf(at('damaged'))).rejects.toThrow(TarError);
+  expect(await captionsOf(`${at('damaged')},damaged=skip`)).toEqual(['of the next', 'whole']);
+  await expect(openDataset(`${at('damaged')},damaged=maybe`)).rejects.toThrow(
+    /expected 'stop' or 'skip' for damaged but received maybe/,
+  );
 });
 
 test('a place that is no path is named', async () => {

@@ -30,17 +30,19 @@ export interface DatasetSource {
   readonly name?: string;
   /** How many samples tars hold, where the mixture is to go by that. */
   readonly length?: number;
+  /** Of tars: whether a damaged one stops everything, as it does unless told, or what is left of it is skipped, as one broken sample. */
+  readonly damaged?: 'stop' | 'skip';
 }
 
 /** Options of {@link openDataset}: what holds for every source that it can mean something to, and that does not say otherwise. */
 export interface OpenDatasetOptions extends GroupingOptions, Pick<DatasetSource, 'images' | 'splits'> {}
 
 const FORMATS: readonly DatasetFormat[] = ['coco', 'jsonl', 'webdataset', 'folder'];
-const SETTING = /,(images|split|weight|name|length)=([^,]*)$/;
+const SETTING = /,(images|split|weight|name|length|damaged)=([^,]*)$/;
 
 /**
  * Reads a source as it is written on a command line: `[format:]path[,key=value…]`, with the keys `images`, `split` (several joined by `+`),
- * `weight`, `name` and `length`. So `coco:karpathy.json,images=coco,split=val+test` or `cc3m/*.tar,weight=2`.
+ * `weight`, `name`, `length` and `damaged`. So `coco:karpathy.json,images=coco,split=val+test` or `cc3m/*.tar,weight=2`.
  *
  * @throws ArgumentError for a value that is not as expected
  */
@@ -61,7 +63,7 @@ export function parseDatasetSource(text: string): DatasetSource {
     if (value === '' || !(Number(value) > 0)) throw new ArgumentError(`data.${name}`, 'a number above 0', shown(value));
     return { [name]: Number(value) };
   };
-  const { images, split, name } = settings;
+  const { images, split, name, damaged } = settings;
   return {
     path: place,
     ...(format === undefined ? {} : { format }),
@@ -70,6 +72,7 @@ export function parseDatasetSource(text: string): DatasetSource {
     ...number('weight'),
     ...number('length'),
     ...(name === undefined ? {} : { name }),
+    ...(damaged === undefined ? {} : { damaged: damaged as 'skip' }), // looked at with all others, when it is opened
   };
 }
 
@@ -106,6 +109,7 @@ const KEYS: Record<keyof DatasetSource, true> = {
   weight: true,
   name: true,
   length: true,
+  damaged: true,
 };
 
 /** Objects may come from a file that anybody wrote, and are looked at field by field. */
@@ -114,7 +118,7 @@ function sourceOf(source: string | DatasetSource): DatasetSource {
   const fields = new JsonFields(source, 'data', (field, expected, received) => new ArgumentError(field, expected, received));
   checkKeys('data', source, Object.keys(KEYS));
   if (fields.text('path') === undefined) throw fields.refusal('path', 'a file or folder');
-  for (const name of ['format', 'images', 'name'] as const) fields.text(name);
+  for (const name of ['format', 'images', 'name', 'damaged'] as const) fields.text(name);
   if (fields.list('splits')?.every((split) => typeof split === 'string') === false)
     throw fields.refusal('splits', 'a list of names');
   for (const name of ['weight', 'length'] as const) fields.positive(name, 1);
@@ -125,13 +129,13 @@ function sourceOf(source: string | DatasetSource): DatasetSource {
 const SAID: Readonly<Record<DatasetFormat, readonly (keyof DatasetSource)[]>> = {
   coco: ['images', 'splits'],
   jsonl: ['images'],
-  webdataset: ['length'],
+  webdataset: ['length', 'damaged'],
   folder: [],
 };
 
 /** What a source says itself and its format knows nothing of is an error: who names a part would get the whole. */
 function checkSaid(source: DatasetSource, format: DatasetFormat): void {
-  for (const name of ['images', 'splits', 'length'] as const) {
+  for (const name of ['images', 'splits', 'length', 'damaged'] as const) {
     if (source[name] === undefined || SAID[format].includes(name)) continue;
     const formats = FORMATS.filter((other) => SAID[other].includes(name)).join(' or ');
     throw new ArgumentError(
@@ -143,7 +147,7 @@ function checkSaid(source: DatasetSource, format: DatasetFormat): void {
 }
 
 async function openOne(source: DatasetSource, options: OpenDatasetOptions): Promise<Dataset> {
-  const { path: place, images, splits, length, grouped = false } = { ...options, ...source };
+  const { path: place, images, splits, length, damaged, grouped = false } = { ...options, ...source };
   const format = source.format ?? formatOf(place);
   if (FORMATS.includes(format)) checkSaid(source, format);
   const folder = images === undefined ? {} : { images };
@@ -153,7 +157,11 @@ async function openOne(source: DatasetSource, options: OpenDatasetOptions): Prom
     case 'jsonl':
       return jsonLines(place, { ...folder, grouped });
     case 'webdataset':
-      return webDataset(matching(place), { grouped, ...(length === undefined ? {} : { length }) });
+      return webDataset(matching(place), {
+        grouped,
+        ...(length === undefined ? {} : { length }),
+        ...(damaged === undefined ? {} : { damaged }),
+      });
     case 'folder':
       return imageFolder(place, { grouped });
     default:
