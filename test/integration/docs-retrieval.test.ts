@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadSafetensors, stage1Run } from '../../src/index.ts';
-import { makeTinyWorld, TOWER } from '../support/tiny-world.ts';
+import { linesOfRun } from '../support/docs.ts';
+import { makeTinyWorld, tinyStage1Settings } from '../support/tiny-world.ts';
 
 // The examples of docs/retrieval.md run as they stand, one after the other, with a tiny run in place of a real one.
 
@@ -38,19 +38,10 @@ test('the examples of docs/retrieval.md', async () => {
   fs.renameSync(at('karpathy.json'), at('dataset_coco.json'));
   fs.renameSync(at('pictures'), at('coco'));
   const run = await stage1Run({
+    ...tinyStage1Settings(world),
     out: at('run'),
     data: at('dataset_coco.json'),
     images: at('coco'),
-    bert: at('bert'),
-    visionWeights: at('tower.safetensors'),
-    vision: { architecture: 'eva', config: TOWER },
-    visionDtype: 'float32',
-    precision: 'float32',
-    threads: 1,
-    workers: 0,
-    text: { maxLength: 12 },
-    model: { numQueryTokens: 4, imageTextHiddenSize: 8 },
-    batchSize: 6,
     schedule: { warmupSteps: 2 },
     steps: 2,
   });
@@ -61,13 +52,7 @@ test('the examples of docs/retrieval.md', async () => {
   expect(blocks).toHaveLength(BETWEEN.length);
   const whole = blocks.flatMap((block, i) => (i === 0 ? [block, BETWEEN[0]] : [BETWEEN[i], block]));
   const code = [...whole, END].join('\n').replaceAll("from 'blip2'", `from '${pathToFileURL(path.join(root, 'dist/index.js'))}'`);
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
-    encoding: 'utf8',
-    cwd: world,
-    env: { ...process.env, OMP_NUM_THREADS: '1' },
-  });
-  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-  const lines = stdout.trim().split('\n');
+  const lines = linesOfRun(code, world);
   expect(lines.filter((line) => line.startsWith('pictures '))).toHaveLength(1);
   const { metrics, captions, measured, same } = JSON.parse(lines.at(-1) as string);
   expect(Object.keys(metrics)).toHaveLength(14);

@@ -1,12 +1,11 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { stage1Run } from '../../src/index.ts';
 import { generativeCheckpoint } from '../support/checkpoints.ts';
-import { javascriptOf, moduleOf, snippetsOf } from '../support/docs.ts';
-import { makeLanguageModel, makeTinyWorld, TOWER } from '../support/tiny-world.ts';
+import { javascriptOf, linesOfRun, moduleOf, snippetsOf } from '../support/docs.ts';
+import { makeLanguageModel, makeTinyWorld, TOWER, tinyStage1Settings, writeQuestions } from '../support/tiny-world.ts';
 
 // The examples of documents run as they stand, on tiny data under the names that they use. What is large in them is small here: the recipes' towers,
 // batches and steps.
@@ -39,14 +38,7 @@ function run(file: string, given: string, check: string): unknown {
   const snippets = [...snippetsOf(file), { language: 'ts' as const, code: check }];
   const code = javascriptOf(moduleOf(snippets, './blip2.mjs', given));
   fs.writeFileSync(at('blip2.mjs'), SHIM);
-  fs.writeFileSync(at('snippets.mjs'), code);
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['snippets.mjs'], {
-    encoding: 'utf8',
-    cwd: world,
-    env: { ...process.env, OMP_NUM_THREADS: '1' },
-  });
-  expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
-  return JSON.parse(stdout.trim().split('\n').at(-1) as string);
+  return JSON.parse(linesOfRun(code, world).at(-1) as string);
 }
 
 beforeAll(async () => {
@@ -60,21 +52,18 @@ beforeAll(async () => {
   fs.copyFileSync(at('official.json'), at('annotations/captions_train2017.json'));
   fs.mkdirSync(at('cc3m'));
   for (let i = 0; i <= 331; i++) fs.linkSync(at(`tars/shard-${i % 3}.tar`), at('cc3m', `${String(i).padStart(5, '0')}.tar`));
-  fs.copyFileSync(at('pictures/red-blue.png'), at('beach.jpg'));
+  for (const name of ['beach.jpg', 'city.jpg']) fs.copyFileSync(at('pictures/red-blue.png'), at(name));
   const model = generativeCheckpoint();
   fs.cpSync(model, at('Salesforce/blip2-opt-2.7b'), { recursive: true });
   fs.rmSync(model, { recursive: true });
   fs.mkdirSync(at('val2014'));
   fs.copyFileSync(at('pictures/red-blue.png'), at('val2014/COCO_val2014_000000000005.jpg'));
   const questions = [{ question_id: 1, image_id: 5, question: 'What is it?' }];
-  const answers = Array.from({ length: 10 }, () => ({ answer: 'square' }));
-  const annotations = questions.map((question) => ({ ...question, question_type: 'what', answer_type: 'other', answers }));
   for (const [asked, answered] of [
     ['questions.json', 'annotations.json'],
     ['v2_OpenEnded_mscoco_val2014_questions.json', 'v2_mscoco_val2014_annotations.json'],
   ] as const) {
-    fs.writeFileSync(at(asked), JSON.stringify({ data_subtype: 'val2014', questions }));
-    fs.writeFileSync(at(answered), JSON.stringify({ annotations }));
+    writeQuestions(at(asked), at(answered), questions);
   }
 });
 
@@ -96,10 +85,8 @@ const loader = async function* (dataset, options) {
     }),
   );
   fs.writeFileSync(at('blip2.mjs'), SHIM);
-  fs.writeFileSync(at('snippets.mjs'), `${three}\n${ours}\nconsole.log(JSON.stringify({ seen }));`);
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['snippets.mjs'], { encoding: 'utf8', cwd: world });
-  expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
-  expect(JSON.parse(stdout)).toEqual({ seen: 128 });
+  const lines = linesOfRun(`${three}\n${ours}\nconsole.log(JSON.stringify({ seen }));`, world);
+  expect(lines).toEqual([JSON.stringify({ seen: 128 })]);
 });
 
 const GIVEN_TOWER = `import { building, Generator, parseVisionConfig, VisionModel } from 'blip2';
@@ -122,20 +109,10 @@ await stream.close();`;
 
 test('docs/stage2.md', async () => {
   const first = await stage1Run({
+    ...tinyStage1Settings(world),
     out: at('runs/stage1'),
-    data: at('captions.jsonl'),
-    images: at('pictures'),
     bert: at('bert-base-uncased'),
-    visionWeights: at('tower.safetensors'),
-    vision: { architecture: 'eva', config: TOWER },
-    visionDtype: 'float32',
-    precision: 'float32',
-    threads: 1,
-    workers: 0,
-    text: { maxLength: 12 },
-    model: { numQueryTokens: 4, imageTextHiddenSize: 8 },
     batchSize: 4,
-    schedule: { warmupSteps: 1 },
     steps: 1,
   });
   await first.run();

@@ -29,7 +29,7 @@ import {
   type TrainingEvaluation,
   vqaEvaluation,
 } from '../../src/index.ts';
-import { makeLanguageModel, makeTinyWorld, TOWER } from '../support/tiny-world.ts';
+import { makeLanguageModel, makeTinyWorld, tinyStage1Settings, writeQuestions } from '../support/tiny-world.ts';
 
 // While a stage is trained, its model writes captions of pictures that it does not learn from, and answers.
 
@@ -55,20 +55,10 @@ async function alive(): Promise<number> {
 const held = { data: `${at('karpathy.json')},split=val+test`, every: 2, batchSize: 4 };
 
 const stage1Settings = (out: string, more: Partial<Stage1Settings> = {}): Stage1Settings => ({
+  ...tinyStage1Settings(world),
   out: at(out),
-  data: at('captions.jsonl'),
-  images: at('pictures'),
-  bert: at('bert'),
-  visionWeights: at('tower.safetensors'),
-  vision: { architecture: 'eva', config: TOWER },
-  visionDtype: 'float32',
-  precision: 'float32',
-  threads: 1,
-  workers: 0,
-  text: { maxLength: 12 },
   // As Hugging Face's model has it, so that what is exported is the same.
   model: { numQueryTokens: 4, imageTextHiddenSize: 8, visionLayerNormEps: 1e-6 },
-  batchSize: 6,
   schedule: { warmupSteps: 1, peak: 1e-2 },
   steps: 4,
   ...more,
@@ -129,20 +119,11 @@ test('stage 1 captions held-out pictures, as its checkpoints do afterwards, and 
 });
 
 test('stage 2 captions them and answers questions, as the exported model does', async () => {
-  const questions = { data_subtype: 'val2014', questions: [{ question_id: 1, image_id: 5, question: 'What is it?' }] };
-  questions.questions.push(
+  writeQuestions(at('questions.json'), at('annotations.json'), [
+    { question_id: 1, image_id: 5, question: 'What is it?' },
     { question_id: 2, image_id: 5, question: 'Is it red?' },
     { question_id: 3, image_id: 6, question: 'Why?' },
-  );
-  const answers = Array.from({ length: 10 }, () => ({ answer: 'square' }));
-  const annotations = questions.questions.map((question) => ({
-    ...question,
-    question_type: 'what',
-    answer_type: 'other',
-    answers,
-  }));
-  fs.writeFileSync(at('questions.json'), JSON.stringify(questions));
-  fs.writeFileSync(at('annotations.json'), JSON.stringify({ annotations }));
+  ]);
   fs.copyFileSync(at('pictures/red-blue.png'), at('pictures/COCO_val2014_000000000005.jpg'));
   const asked = { questions: at('questions.json'), annotations: at('annotations.json'), questionCount: 2 };
   await (await stage2Run(stage2Settings('plain2'))).run();
@@ -191,10 +172,7 @@ test('questions alone are an evaluation, too, and choose the best', async () => 
 test('pictures that cannot be decoded are left out of evaluations and named, and questions of nothing but signs are asked', async () => {
   const asked = (question_id: number, image_id: number, question: string) => ({ question_id, image_id, question });
   const questions = [asked(1, 5, '!!!'), asked(2, 7, 'What?'), asked(3, 5, 'Why?')];
-  const answers = Array.from({ length: 10 }, () => ({ answer: 'square' }));
-  const annotations = questions.map((question) => ({ ...question, answers }));
-  fs.writeFileSync(at('some.json'), JSON.stringify({ data_subtype: 'val2014', questions }));
-  fs.writeFileSync(at('their-answers.json'), JSON.stringify({ annotations }));
+  writeQuestions(at('some.json'), at('their-answers.json'), questions);
   fs.writeFileSync(at('pictures/COCO_val2014_000000000007.jpg'), Buffer.from([0xff, 0xd8, 0xff, 0xe0]));
   fs.writeFileSync(at('pictures/cut.png'), fs.readFileSync(at('pictures/red-blue.png')).subarray(0, 40));
   const lines = ['cut.png', 'red-blue.png'].map((image) => JSON.stringify({ image, caption: 'a square' }));

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { transformSync } from '@swc/core';
@@ -52,4 +53,17 @@ export function moduleOf(snippets: readonly Snippet[], library = 'blip2', given 
 export function javascriptOf(code: string): string {
   const parser = { syntax: 'typescript' } as const;
   return transformSync(code, { jsc: { target: 'es2022', parser }, module: { type: 'es6' }, isModule: true }).code;
+}
+
+/** Runs a module in a folder, and gives the lines that it printed. It must end well. */
+export function linesOfRun(code: string, folder: string): string[] {
+  const file = path.join(folder, 'snippets.mjs');
+  fs.writeFileSync(file, code);
+  const { status, stdout, stderr } = spawnSync(process.execPath, [file], {
+    encoding: 'utf8',
+    cwd: folder,
+    env: { ...process.env, OMP_NUM_THREADS: '1' },
+  });
+  expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
+  return stdout.trim().split('\n');
 }

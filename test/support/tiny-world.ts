@@ -8,6 +8,7 @@ import {
   optConfigToJson,
   parseOptConfig,
   parseVisionConfig,
+  type Stage1Settings,
   saveSafetensors,
   Tokenizer,
   VisionModel,
@@ -46,6 +47,40 @@ export function tinyFlags(folder: string): string[] {
     ...['--text.max-length', '12', '--model.num-query-tokens', '4', '--model.image-text-hidden-size', '8'],
     ...['--batch-size', '6', '--schedule.warmup-steps', '2', '--schedule.peak', '1e-3', '--seed', '3'],
   ];
+}
+
+/** The same as settings, but for the folder of the run and its steps; of the data, `captions.jsonl`. */
+export function tinyStage1Settings(folder: string): Omit<Stage1Settings, 'out'> & { data: string } {
+  const at = (name: string): string => path.join(folder, name);
+  return {
+    data: at('captions.jsonl'),
+    images: at('pictures'),
+    bert: at('bert'),
+    visionWeights: at('tower.safetensors'),
+    vision: { architecture: 'eva', config: TOWER },
+    visionDtype: 'float32',
+    precision: 'float32',
+    threads: 1,
+    workers: 0,
+    text: { maxLength: 12 },
+    model: { numQueryTokens: 4, imageTextHiddenSize: 8 },
+    batchSize: 6,
+  };
+}
+
+/** A question as VQA has it. */
+export interface TinyQuestion {
+  readonly question_id: number;
+  readonly image_id: number;
+  readonly question: string;
+}
+
+/** Questions and, of as many people as the authors ask, the one answer "square", in two files as VQA has them. */
+export function writeQuestions(questionFile: string, answerFile: string, questions: readonly TinyQuestion[]): void {
+  const answers = Array.from({ length: 10 }, () => ({ answer: 'square' }));
+  const annotations = questions.map((question) => ({ ...question, question_type: 'what', answer_type: 'other', answers }));
+  fs.writeFileSync(questionFile, JSON.stringify({ data_subtype: 'val2014', questions }));
+  fs.writeFileSync(answerFile, JSON.stringify({ annotations }));
 }
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
