@@ -177,6 +177,26 @@ test('JSON Lines hold what was logged, and a run that goes on takes out what cam
   expect(lines().map(({ step }) => step)).toEqual([1, 2, 3, 4]);
 });
 
+test('JSON Lines of many megabytes are cut off at their place, read piece by piece', () => {
+  const file = path.join(folder, 'long.jsonl');
+  const line = (step: number): string => `${JSON.stringify({ type: 'step', step, text: 'é'.repeat(step % 400) })}\n`;
+  const upTo = (last: number): string => Array.from({ length: last }, (_, i) => line(i + 1)).join('');
+  for (const [whole, step] of [
+    [upTo(9000), 9000], // 4 MB
+    [upTo(9000), 7777],
+    [upTo(10), 0],
+    [`${upTo(3000)}{"type": "step", "step": 3001`, 9000],
+    [upTo(3000) + 'x'.repeat(2 ** 25), 3000], // no line of ours
+  ] as const) {
+    fs.writeFileSync(file, whole);
+    const log = new JsonLinesLog(file);
+    log.open(step);
+    log.close();
+    const expected = upTo(Math.min(step, whole.split('\n').length - 1));
+    expect(fs.readFileSync(file, 'utf8') === expected).toBe(true);
+  }
+});
+
 test('the progress of a run is one line a step', () => {
   const written: string[] = [];
   const stream = { isTTY: false, write: (text: string) => written.push(text) } as unknown as NodeJS.WriteStream;

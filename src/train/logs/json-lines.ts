@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { aNumber, aSize, aString, checkArgument, having, recordOf } from '../../native/arguments.ts';
 import { FileError } from '../../native/errors.ts';
-import { reasonOf, writeFileAtomically } from '../../native/files.ts';
+import { reasonOf } from '../../native/files.ts';
 import type { StepRecord, TrainingLog } from './log.ts';
 
 /**
@@ -19,7 +19,7 @@ export class JsonLinesLog implements TrainingLog {
 
   open(step: number): void {
     checkArgument('step', step, aSize);
-    if (fs.existsSync(this.file)) writeFileAtomically(this.file, linesUpTo(fs.readFileSync(this.file, 'utf8'), step));
+    if (fs.existsSync(this.file)) this.#attempt(() => cutOff(this.file, step));
     this.#descriptor = this.#attempt(() => fs.openSync(this.file, 'a'));
   }
 
@@ -60,17 +60,41 @@ export class JsonLinesLog implements TrainingLog {
   }
 }
 
-/** The lines of steps up to one, without one that a killed process left unfinished. */
-function linesUpTo(text: string, step: number): string {
-  const kept: string[] = [];
-  for (const line of text.split('\n').slice(0, -1)) {
-    try {
-      const { step: own } = JSON.parse(line) as { step?: number };
-      if (own !== undefined && own > step) break;
-      kept.push(`${line}\n`);
-    } catch {
-      break;
+const PIECE = 2 ** 20;
+/** Longer than any line of ours. */
+const MAX_LINE = 2 ** 24;
+
+/** Cuts a log off behind the lines of steps up to one, and before a line that a killed process left unfinished. It may be larger than a string can be. */
+function cutOff(file: string, step: number): void {
+  const descriptor = fs.openSync(file, 'r+');
+  try {
+    const piece = Buffer.alloc(PIECE);
+    let rest: Buffer = Buffer.alloc(0);
+    let kept = 0;
+    for (let more = true; more && rest.length < MAX_LINE; ) {
+      const count = fs.readSync(descriptor, piece, 0, PIECE, kept + rest.length);
+      const bytes = Buffer.concat([rest, piece.subarray(0, count)]);
+      let from = 0;
+      more = count > 0;
+      for (let to = bytes.indexOf(0x0a); more && to >= 0; to = bytes.indexOf(0x0a, from)) {
+        more = belongs(bytes.toString('utf8', from, to), step);
+        if (more) from = to + 1;
+      }
+      kept += from;
+      rest = bytes.subarray(from);
     }
+    fs.ftruncateSync(descriptor, kept);
+  } finally {
+    fs.closeSync(descriptor);
   }
-  return kept.join('');
+}
+
+/** Whether a line is whole, and of a step up to one if it is of a step. */
+function belongs(line: string, step: number): boolean {
+  try {
+    const { step: own } = JSON.parse(line) as { step?: number };
+    return own === undefined || own <= step;
+  } catch {
+    return false;
+  }
 }
