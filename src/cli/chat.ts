@@ -26,7 +26,7 @@ Examples:
   printf 'what is this?\\nwhere is it?\\n' | blip2 chat beach.jpg`,
     )
     .action(chat);
-  addWritingFields(command, ['batchSize', 'numBeams', 'lengthPenalty']);
+  addWritingFields(command, ['workers', 'batchSize', 'numBeams', 'lengthPenalty']);
 }
 
 interface ChatFlags extends Readonly<Record<string, unknown>> {

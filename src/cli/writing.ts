@@ -12,6 +12,7 @@ const WORDS: Readonly<Record<string, string>> = {
   device: 'cpu, cuda, cuda:1, …',
   dtype: 'float32, bfloat16, float16, or auto: as the folder says',
   threads: "threads of an operator; libtorch's choice unless told",
+  workers: 'models at work at the same time, which share weights of that dtype; 1 unless told',
   batchSize: 'pictures at a time',
   numBeams: 'beams',
   lengthPenalty: 'of beams: above 0 favours long texts',
@@ -39,8 +40,8 @@ export interface WritingSettings {
 }
 
 export function writingSettings(flags: Readonly<Record<string, unknown>>): WritingSettings {
-  const { device, dtype, threads, ...writing } = settingsOf(flags);
-  return { where: { device, dtype, threads } as ModelOptions, writing };
+  const { device, dtype, threads, workers, ...writing } = settingsOf(flags);
+  return { where: { device, dtype, threads, workers } as ModelOptions, writing };
 }
 
 /** @throws UsageError for flags of writing beside answers to choose from. */
@@ -86,9 +87,10 @@ export async function isStage1(folder: string, prompt: string | undefined, check
 export async function withStage1<T>(
   folder: string,
   checkpoint: string | undefined,
-  { device = 'cpu' as Device, threads }: ModelOptions,
+  { device = 'cpu' as Device, threads, workers }: ModelOptions,
   body: (stage1: TrainedStage1) => Promise<T>,
 ): Promise<T> {
+  if (workers !== undefined) throw new UsageError('--workers is for models with a language model, and this is a run of stage 1');
   const { openStage1 } = await import('../recipes/index.ts');
   const { setThreads } = await import('../tensor/index.ts');
   if (threads !== undefined) setThreads(threads);

@@ -3,9 +3,9 @@ import { aSize, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import type { Tensor } from '../tensor/index.ts';
 import type { ModelCalls } from './calls.ts';
-import { ModelWorker } from './client.ts';
 import { EncodedImage, type ImageInput } from './encoded-image.ts';
 import { checkBatchSize, checkOptions, checkSignal, type PretrainedOptions, settingsFor, shown } from './inputs.ts';
+import { startModel } from './pool.ts';
 import type { GenerativeFacts } from './protocol.ts';
 import {
   type AnswerOptions,
@@ -13,6 +13,7 @@ import {
   answerRequest,
   type CaptionOptions,
   captionRequest,
+  type EncodeRequest,
   type RankedAnswer,
   type RankOptions,
   ranked,
@@ -32,7 +33,7 @@ export interface TextPiece {
 
 /**
  * Captions and answers for applications: pictures and strings in, strings out. The model lives in a worker thread, so the event loop stays
- * free; calls made at the same time wait for one another.
+ * free; calls made at the same time wait for one another, or, with several `workers`, for the first that is free.
  *
  * @example
  * const blip2 = await Blip2.fromPretrained('Salesforce/blip2-opt-2.7b', { dtype: 'bfloat16' });
@@ -43,6 +44,7 @@ export interface TextPiece {
 export class Blip2 {
   readonly #worker: ModelCalls;
   readonly #facts: GenerativeFacts;
+  #held = 0;
 
   private constructor(worker: ModelCalls) {
     this.#worker = worker;
@@ -57,7 +59,8 @@ export class Blip2 {
    *   the device cannot be used
    */
   static async fromPretrained(model: string, options: PretrainedOptions = {}): Promise<Blip2> {
-    return new Blip2(await ModelWorker.start(await settingsFor('generative', model, options)));
+    const { settings, workers } = await settingsFor('generative', model, options);
+    return new Blip2(await startModel(settings, workers));
   }
 
   /** @internal A model that is there already, in the calling thread. */
@@ -67,8 +70,9 @@ export class Blip2 {
 
   /** @internal Queries `[B, Q, E]` as {@link encode} would have made them, in pictures' place; for models in the calling thread. */
   async hold(queries: Tensor): Promise<EncodedImage[]> {
-    const ids = (await this.#worker.call('hold', queries)) as number[];
-    return ids.map((id) => new EncodedImage(this.#worker, id));
+    const images = this.#encodedImages(queries.size(0));
+    await this.#worker.call('hold', { queries, ids: images.map(({ id }) => id) });
+    return images;
   }
 
   /** The kind of the language model. */
@@ -166,9 +170,15 @@ export class Blip2 {
     const { batchSize = 8, signal } = options;
     checkBatchSize(batchSize);
     checkSignal(signal);
-    const { list, single } = sentImages(this.#worker, images);
-    const ids = (await this.#worker.call('encode', { images: list, batchSize }, signal)) as number[];
-    const encoded = ids.map((id) => new EncodedImage(this.#worker, id));
+    const { list, names, single } = sentImages(this.#worker, images);
+    const encoded = this.#encodedImages(list.length);
+    try {
+      const request: EncodeRequest = { images: list, names, batchSize, ids: encoded.map(({ id }) => id) };
+      await this.#worker.call('encode', request, signal);
+    } catch (error) {
+      for (const image of encoded) image.dispose(); // some may be held already
+      throw error;
+    }
     return single ? (encoded[0] as EncodedImage) : encoded;
   }
 
@@ -192,11 +202,16 @@ export class Blip2 {
     return { worker: this.#worker, languageModel: this.languageModel };
   }
 
+  /** What pictures are going to be held as. */
+  #encodedImages(count: number): EncodedImage[] {
+    return Array.from({ length: count }, () => new EncodedImage(this.#worker, this.#held++));
+  }
+
   #stream(request: TextRequest, signal: AbortSignal | undefined): AsyncGenerator<TextPiece, void, undefined> {
     return this.#worker.stream('stream', request, signal) as AsyncGenerator<TextPiece, void, undefined>;
   }
 
-  /** Frees the model and ends its thread; calls that wait are rejected. */
+  /** Frees the model and ends its threads; calls that wait are rejected. */
   close(): Promise<void> {
     return this.#worker.close();
   }

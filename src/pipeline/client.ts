@@ -32,6 +32,11 @@ export class ModelWorker implements ModelCalls {
     worker.on('exit', (code) => this.#end(new WorkerError('ERR_WORKER', `the model's worker exited with code ${code}`)));
   }
 
+  /** Whether it was closed or has died: no call of it is answered any more. */
+  get hasEnded(): boolean {
+    return this.#ended !== undefined;
+  }
+
   /** Starts a worker and waits until its model is loaded. */
   static start(settings: WorkerSettings, file = new URL('./worker.js', import.meta.url)): Promise<ModelWorker> {
     const worker = new Worker(file, { workerData: settings, name: 'blip2', ...workerFlags() });

@@ -8,13 +8,14 @@ import type { ModelCalls } from './calls.ts';
  */
 export class EncodedImage {
   readonly #worker: ModelCalls;
-  readonly #id: number;
+  /** @internal Its number there. */
+  readonly id: number;
   #disposed = false;
 
   /** @internal */
   constructor(worker: ModelCalls, id: number) {
     this.#worker = worker;
-    this.#id = id;
+    this.id = id;
   }
 
   /**
@@ -25,14 +26,14 @@ export class EncodedImage {
     const expected = 'pictures, or what this model has encoded and still holds';
     if (this.#disposed) throw new ArgumentError('images', expected, 'one that has been disposed of');
     if (this.#worker !== worker) throw new ArgumentError('images', expected, "another model's");
-    return { held: this.#id };
+    return { held: this.id };
   }
 
   /** Lets the model forget it, once the calls that were made with it are done. Doing it twice is harmless. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#worker.call('release', this.#id).catch(() => {}); // a closed model has forgotten it already
+    this.#worker.call('release', this.id).catch(() => {}); // a closed model has forgotten it already
   }
 
   [Symbol.dispose](): void {

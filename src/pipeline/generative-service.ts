@@ -7,8 +7,8 @@ import { type Device, inferenceMode, keep, scope, stack, type Tensor } from '../
 import type { TextPiece } from './blip2.ts';
 import { type HeldImage, isHeld, type SentImage } from './encoded-image.ts';
 import { type GenerativeFacts, loadOptions, type WorkerSettings } from './protocol.ts';
-import type { RankRequest, TextRequest } from './requests.ts';
-import { type CallContext, parts, type Service, toDevice, turn } from './serve.ts';
+import type { EncodeRequest, RankRequest, TextRequest } from './requests.ts';
+import { type CallContext, type Service, toDevice, turn } from './serve.ts';
 import { TextStream } from './text-stream.ts';
 
 /** What text about pictures is written with. */
@@ -19,6 +19,9 @@ export interface GenerativeParts {
   /** Normalised pictures `[B, 3, S, S]` on the CPU → the queries as the language model reads them `[B, Q, E]`. */
   queriesOf(pixelValues: Tensor): Tensor;
 }
+
+type Pictures = Pick<TextRequest, 'images' | 'names'>;
+type Batch = Pick<TextRequest, 'images' | 'names' | 'prompts'>;
 
 /** Writes text about pictures with a generative checkpoint. */
 export function generativeService(settings: WorkerSettings): Service {
@@ -39,9 +42,10 @@ export function generativeServiceOf({ model, processor, device, queriesOf }: Gen
   const held = new HeldImages();
 
   /** The queries of pictures as the language model reads them, `[B, Q, E]`; one that comes several times is encoded once. The caller's. */
-  const encode = async (images: readonly SentImage[]): Promise<Tensor> => {
+  const encode = async ({ images, names }: Pictures): Promise<Tensor> => {
     const sources = [...new Set(images.filter((image): image is ImageSource => !isHeld(image)))];
-    using pixels = sources.length === 0 ? undefined : await processor.imageProcessor.preprocess(sources);
+    const called = sources.map((source) => names[images.indexOf(source)] ?? undefined);
+    using pixels = sources.length === 0 ? undefined : await processor.imageProcessor.preprocessNamed(sources, called);
     return inferenceMode(() =>
       scope(() => {
         const queries = pixels && queriesOf(pixels);
@@ -53,11 +57,11 @@ export function generativeServiceOf({ model, processor, device, queriesOf }: Gen
   };
 
   /** Model inputs of some pictures and their prompts; the caller's to dispose of. */
-  const prepare = async ({ images, prompts }: Pick<TextRequest, 'images' | 'prompts'>): Promise<Inputs> => {
+  const prepare = async ({ prompts, ...pictures }: Batch): Promise<Inputs> => {
     // An encoder reads something in any case; a decoder goes on from its first token.
     const texts = decoderOnly && prompts.includes(null) ? undefined : prompts.map((prompt) => prompt ?? '');
     const ids = texts && processor.encode(texts, true, { padding: 'longest', paddingSide: decoderOnly ? 'left' : 'right' });
-    const languageModelInputs = await encode(images);
+    const languageModelInputs = await encode(pictures);
     if (ids === undefined) return new Inputs({ languageModelInputs });
     const { inputIds, attentionMask } = ids.toTensors();
     return new Inputs({
@@ -82,8 +86,8 @@ export function generativeServiceOf({ model, processor, device, queriesOf }: Gen
   const calls = {
     async write(request: TextRequest, { signal }: CallContext): Promise<string[]> {
       const texts: string[] = [];
-      for (const { images, prompts } of batches(request)) {
-        using inputs = await prepare({ images, prompts });
+      for (const batch of batches(request)) {
+        using inputs = await prepare(batch);
         const { sequences, sequencesScores } = await model.generate(inputs.tensors, { ...request.options, signal });
         const ids = sequences.toArray() as number[][];
         sequences.dispose();
@@ -101,9 +105,9 @@ export function generativeServiceOf({ model, processor, device, queriesOf }: Gen
 
     async stream(request: TextRequest, { signal, emit }: CallContext): Promise<void> {
       let first = 0;
-      for (const { images, prompts } of batches(request)) {
-        using inputs = await prepare({ images, prompts });
-        const texts = images.map(() => new TextStream(tokenizer));
+      for (const batch of batches(request)) {
+        using inputs = await prepare(batch);
+        const texts = batch.images.map(() => new TextStream(tokenizer));
         const steps = model.stream(inputs.tensors, { ...request.options, signal });
         for (;;) {
           const step = await steps.next();
@@ -120,7 +124,7 @@ export function generativeServiceOf({ model, processor, device, queriesOf }: Gen
           const rest = text.end();
           if (rest !== '') emit({ index: first + row, text: rest } satisfies TextPiece);
         }
-        first += images.length;
+        first += batch.images.length;
       }
     },
 
@@ -129,34 +133,28 @@ export function generativeServiceOf({ model, processor, device, queriesOf }: Gen
       const scores: number[][] = [];
       // Lists that are the same are tokenised once.
       const ids = new Map([...new Set(answers)].map((list) => [list, list.map(answerIds)]));
-      for (const { images, prompts } of batches(request)) {
-        using inputs = await prepare({ images, prompts });
-        const lists = answers.slice(scores.length, scores.length + images.length);
+      for (const batch of batches(request)) {
+        using inputs = await prepare(batch);
+        const lists = answers.slice(scores.length, scores.length + batch.images.length);
         const continuations = lists.map((list) => ids.get(list) as number[][]);
         scores.push(...(await model.score(inputs.tensors, continuations, { signal })));
       }
       return scores;
     },
 
-    /** Numbers of the pictures, which are held from then on. */
-    async encode({ images, batchSize }: Pick<TextRequest, 'images' | 'batchSize'>, { signal }: CallContext): Promise<number[]> {
-      const ids: number[] = [];
-      try {
-        for (const part of parts(images, batchSize)) {
-          using queries = await encode(part);
-          ids.push(...held.add(queries));
-          await turn(signal);
-        }
-      } catch (error) {
-        for (const id of ids) held.release(id);
-        throw error;
+    /** Holds pictures from then on, also those before one that fails; who asks releases them. */
+    async encode({ images, names, batchSize, ids }: EncodeRequest, { signal }: CallContext): Promise<void> {
+      for (let from = 0; from < images.length; from += batchSize) {
+        const to = from + batchSize;
+        using queries = await encode({ images: images.slice(from, to), names: names.slice(from, to) });
+        held.add(queries, ids.slice(from, to));
+        await turn(signal);
       }
-      return ids;
     },
 
     /** The same of queries `[B, Q, E]` that are there already. */
-    async hold(queries: Tensor): Promise<number[]> {
-      return held.add(queries);
+    async hold({ queries, ids }: { queries: Tensor; ids: readonly number[] }): Promise<void> {
+      held.add(queries, ids);
     },
 
     async release(id: number): Promise<void> {
@@ -184,17 +182,13 @@ export function generativeServiceOf({ model, processor, device, queriesOf }: Gen
 /** Pictures that were encoded for several calls, `[Q, E]` each. */
 class HeldImages {
   readonly #queries = new Map<number, Tensor>();
-  #next = 0;
 
-  /** Keeps the rows of `[B, Q, E]` and gives their numbers. */
-  add(queries: Tensor): number[] {
-    return inferenceMode(() =>
-      scope(() =>
-        queries.unbind(0).map((row) => {
-          this.#queries.set(this.#next, keep(row.clone()));
-          return this.#next++;
-        }),
-      ),
+  /** Keeps the rows of `[B, Q, E]` under their numbers. */
+  add(queries: Tensor, ids: readonly number[]): void {
+    inferenceMode(() =>
+      scope(() => {
+        for (const [i, row] of queries.unbind(0).entries()) this.#queries.set(ids[i] as number, keep(row.clone()));
+      }),
     );
   }
 
@@ -228,11 +222,9 @@ class Inputs {
   }
 }
 
-function* batches<R extends Pick<TextRequest, 'images' | 'prompts' | 'batchSize'>>({
-  images,
-  prompts,
-  batchSize,
-}: R): Generator<Pick<R, 'images' | 'prompts'>> {
-  const texts = [...parts(prompts, batchSize)];
-  for (const [i, part] of [...parts(images, batchSize)].entries()) yield { images: part, prompts: texts[i] ?? [] };
+function* batches({ images, names, prompts, batchSize }: Batch & { batchSize: number }): Generator<Batch> {
+  for (let from = 0; from < images.length; from += batchSize) {
+    const to = from + batchSize;
+    yield { images: images.slice(from, to), names: names.slice(from, to), prompts: prompts.slice(from, to) };
+  }
 }

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import type { ImageSource } from '../data/index.ts';
 import type { DownloadOptions } from '../hub/index.ts';
 import { pretrainedFolder } from '../hub/place.ts';
@@ -12,39 +13,53 @@ export interface ModelOptions {
   device?: Device;
   /** float32 unless told; `'auto'` is the one that config.json names. `'bfloat16'` is the fast one on CPUs with AMX and on CUDA. */
   dtype?: Dtype | 'auto';
-  /** Lays weights that are stored in that dtype over the file's pages, as in `LoadOptions`; false unless told. */
+  /** Lays weights that are stored in that dtype over the file's pages, as in `LoadOptions`; unless told, with several `workers` only. */
   mapped?: boolean;
-  /** Threads of the model's operators; libtorch's own choice unless told. */
+  /** Threads of the model's operators, in each worker; unless told, libtorch's own choice, or with several `workers` the processors divided by their number. */
   threads?: number;
+  /**
+   * Worker threads that answer at the same time; 1 unless told. The pictures of a call, and calls made together, are divided among them. Each has
+   * a model of its own. On the CPU, weights that the files have in the wanted `dtype` are mapped, so that all share one copy; what has to be converted
+   * (a float16 file as float32), and what lies on another device, each worker holds for itself.
+   *
+   * Worth while for small models, whose products gain little from more threads, and for a service that is asked by many at once; a large model
+   * uses all processors by itself. What is written does not depend on the number.
+   */
+  workers?: number;
 }
 
 /** How a model is loaded, and downloaded where it is one of the Hub's that the cache has not. */
 export interface PretrainedOptions extends ModelOptions, Pick<DownloadOptions, 'revision' | 'signal' | 'onProgress'> {}
 
-/** What a worker with a model is started with; the model is downloaded where it has to be. */
-export async function settingsFor(
-  kind: WorkerSettings['kind'],
-  model: string,
-  options: PretrainedOptions,
-): Promise<WorkerSettings> {
-  const settings = settingsOf(kind, model, options);
-  const { revision, signal, onProgress } = options;
-  return { ...settings, directory: await pretrainedFolder(model, { revision, signal, onProgress }) };
+const MOST_WORKERS = 256;
+
+/** What a model is started with: each worker's settings, and how many there are. */
+export interface ModelStart {
+  readonly settings: WorkerSettings;
+  readonly workers: number;
 }
 
-function settingsOf(kind: WorkerSettings['kind'], directory: string, options: ModelOptions): WorkerSettings {
+/** What workers with a model are started with; the model is downloaded where it has to be. */
+export async function settingsFor(kind: WorkerSettings['kind'], model: string, options: PretrainedOptions): Promise<ModelStart> {
+  const { settings, workers } = settingsOf(kind, model, options);
+  const { revision, signal, onProgress } = options;
+  return { settings: { ...settings, directory: await pretrainedFolder(model, { revision, signal, onProgress }) }, workers };
+}
+
+function settingsOf(kind: WorkerSettings['kind'], directory: string, options: ModelOptions): ModelStart {
   if (typeof directory !== 'string')
     throw new ArgumentError('model', "a folder's path, or owner/name of the Hub", typeof directory);
   checkOptions(options);
-  const { device, dtype, mapped, threads } = options;
+  const { device, dtype, workers = 1 } = options;
+  checkWhole('workers', workers, MOST_WORKERS);
+  const divided = workers > 1 ? Math.max(1, Math.floor(availableParallelism() / workers)) : undefined;
+  const { threads = divided, mapped = workers > 1 } = options;
   if (device !== undefined && typeof device !== 'string')
     throw new ArgumentError('device', 'a string such as cuda:0', shown(device));
   checkLoadDtype(dtype);
   if (mapped !== undefined && typeof mapped !== 'boolean') throw new ArgumentError('mapped', 'true or false', shown(mapped));
-  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
-    throw new ArgumentError('threads', 'an integer of at least 1', shown(threads));
-  }
-  return { kind, directory, device, dtype, mapped, threads };
+  if (threads !== undefined) checkWhole('threads', threads);
+  return { settings: { kind, directory, device, dtype, mapped, threads }, workers };
 }
 
 /**
@@ -66,9 +81,13 @@ export function checkSignal(signal: AbortSignal | undefined): void {
 
 /** @throws ArgumentError for what is no number of samples */
 export function checkBatchSize(batchSize: number): void {
-  if (!Number.isInteger(batchSize) || batchSize < 1) {
-    throw new ArgumentError('batchSize', 'an integer of at least 1', shown(batchSize));
-  }
+  checkWhole('batchSize', batchSize);
+}
+
+function checkWhole(name: string, value: number, most = Number.POSITIVE_INFINITY): void {
+  if (Number.isInteger(value) && value >= 1 && value <= most) return;
+  const expected = most < Number.POSITIVE_INFINITY ? `an integer from 1 to ${most}` : 'an integer of at least 1';
+  throw new ArgumentError(name, expected, shown(value));
 }
 
 /** A value as a message shows it; JavaScript may give anything. */
@@ -92,12 +111,7 @@ export function imagesOf<T extends ImageSource | object>(images: T | readonly T[
  * One text a picture; a single one stands for all.
  * @throws ArgumentError for another number of them, and for a blank one where there should be none
  */
-export function textsOf(
-  name: string,
-  texts: string | readonly string[],
-  count: number,
-  allowBlank: boolean,
-): readonly string[] {
+export function textsOf(name: string, texts: string | readonly string[], count: number, allowBlank: boolean): readonly string[] {
   const list: readonly unknown[] = Array.isArray(texts) ? texts : [texts];
   const odd = list.findIndex((text) => typeof text !== 'string' || (text.trim() === '' && !allowBlank));
   if (odd >= 0) {

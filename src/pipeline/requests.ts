@@ -49,15 +49,22 @@ export const answerTemplates = Object.fromEntries(
 /** What the worker is asked. */
 export interface TextRequest {
   images: readonly SentImage[];
+  /** What errors call pictures without a file: where in the caller's list they are; null of a single one. */
+  names: readonly (string | null)[];
   prompts: readonly (string | null)[];
   batchSize: number;
   options: GenerateOptions;
 }
 
 /** The same for given answers, a list for each picture. */
-export interface RankRequest extends Pick<TextRequest, 'images' | 'batchSize'> {
+export interface RankRequest extends Pick<TextRequest, 'images' | 'names' | 'batchSize'> {
   prompts: readonly string[];
   answers: readonly (readonly string[])[];
+}
+
+/** Pictures to be held, and the numbers that they are held as. */
+export interface EncodeRequest extends Pick<TextRequest, 'images' | 'names' | 'batchSize'> {
+  ids: readonly number[];
 }
 
 /** A request, the signal that stops it, and whether it was made for a single picture. */
@@ -110,9 +117,9 @@ export function captionRequest(
   checkOptions(options, { ...KNOWN, prompt: true });
   const { prompt, ...rest } = options;
   if (prompt !== undefined && typeof prompt !== 'string') throw new ArgumentError('prompt', 'a string', typeof prompt);
-  const { list, single } = sentImages(worker, images);
-  const prompts = list.map(() => prompt ?? null);
-  return textRequest(list, single, prompts, { ...CAPTION, ...defaults, ...rest });
+  const sent = sentImages(worker, images);
+  const prompts = sent.list.map(() => prompt ?? null);
+  return textRequest(sent, prompts, { ...CAPTION, ...defaults, ...rest });
 }
 
 export function answerRequest(
@@ -124,9 +131,9 @@ export function answerRequest(
 ): Prepared {
   checkOptions(options, { ...KNOWN, template: true, allowBlank: true });
   const { template, allowBlank, ...rest } = options;
-  const { list, single } = sentImages(asked.worker, images);
-  const prompts = promptsOf(asked, questions, { template, allowBlank }, list.length);
-  return textRequest(list, single, prompts, { ...ANSWER, ...defaults, ...rest });
+  const sent = sentImages(asked.worker, images);
+  const prompts = promptsOf(asked, questions, { template, allowBlank }, sent.list.length);
+  return textRequest(sent, prompts, { ...ANSWER, ...defaults, ...rest });
 }
 
 export function rankRequest(
@@ -140,18 +147,22 @@ export function rankRequest(
   const { batchSize = 8, signal } = options;
   checkBatchSize(batchSize);
   checkSignal(signal);
-  const { list, single } = sentImages(asked.worker, images);
+  const { list, names, single } = sentImages(asked.worker, images);
   const prompts = promptsOf(asked, questions, options, list.length);
-  return { request: { images: list, prompts, answers: answersOf(answers, list.length), batchSize }, signal, single };
+  return { request: { images: list, names, prompts, answers: answersOf(answers, list.length), batchSize }, signal, single };
+}
+
+/** Pictures as the worker is sent them, and whether a single one was given. */
+interface Sent extends Pick<TextRequest, 'names'> {
+  list: readonly SentImage[];
+  single: boolean;
 }
 
 /** The pictures as the worker is sent them. */
-export function sentImages(
-  worker: ModelCalls,
-  images: ImageInput | readonly ImageInput[],
-): { list: readonly SentImage[]; single: boolean } {
+export function sentImages(worker: ModelCalls, images: ImageInput | readonly ImageInput[]): Sent {
   const { list, single } = imagesOf(images);
-  return { list: list.map((image) => (image instanceof EncodedImage ? image.request(worker) : portable(image))), single };
+  const sent = list.map((image) => (image instanceof EncodedImage ? image.request(worker) : portable(image)));
+  return { list: sent, names: sent.map((_, i) => (single ? null : `images[${i}]`)), single };
 }
 
 function promptsOf(
@@ -182,8 +193,7 @@ function answersOf(answers: readonly string[] | readonly (readonly string[])[], 
 }
 
 function textRequest(
-  images: readonly SentImage[],
-  single: boolean,
+  { list: images, names, single }: Sent,
   prompts: readonly (string | null)[],
   { signal, batchSize = 8, ...options }: TextOptions,
 ): Prepared {
@@ -193,7 +203,7 @@ function textRequest(
   if (seed !== undefined && !(Number.isSafeInteger(seed) && seed >= 0)) {
     throw new ArgumentError('seed', 'an integer of at least 0', shown(seed));
   }
-  return { request: { images, prompts, batchSize, options }, signal, single };
+  return { request: { images, names, prompts, batchSize, options }, signal, single };
 }
 
 /** Answers with their shares, the likeliest first; equal ones in the order in which they were given. */

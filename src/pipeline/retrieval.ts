@@ -1,7 +1,8 @@
 import type { ImageSource } from '../data/index.ts';
 import { ArgumentError } from '../native/errors.ts';
-import { ModelWorker } from './client.ts';
+import type { ModelCalls } from './calls.ts';
 import { checkBatchSize, checkOptions, checkSignal, imagesOf, type PretrainedOptions, portable, settingsFor } from './inputs.ts';
+import { startModel } from './pool.ts';
 
 /** Options of the retrieval calls. */
 export interface RetrievalOptions {
@@ -36,15 +37,16 @@ export interface MatchRequest {
  * const [row] = await retrieval.match(['beach.jpg'], ['a dog on a beach', 'a city at night']);
  */
 export class Blip2Retrieval {
-  readonly #worker: ModelWorker;
+  readonly #worker: ModelCalls;
 
-  private constructor(worker: ModelWorker) {
+  private constructor(worker: ModelCalls) {
     this.#worker = worker;
   }
 
   /** Loads a Hugging Face checkpoint of `Blip2ForImageTextRetrieval`, a folder or the Hub's; throws as `Blip2.fromPretrained` does. */
   static async fromPretrained(model: string, options: PretrainedOptions = {}): Promise<Blip2Retrieval> {
-    return new Blip2Retrieval(await ModelWorker.start(await settingsFor('retrieval', model, options)));
+    const { settings, workers } = await settingsFor('retrieval', model, options);
+    return new Blip2Retrieval(await startModel(settings, workers));
   }
 
   /** Scores of every picture with every text: `result[picture][text]`. */
@@ -69,7 +71,7 @@ export class Blip2Retrieval {
     return this.#worker.call('encodeTexts', request, options.signal) as Promise<Float32Array[]>;
   }
 
-  /** Frees the model and ends its thread; calls that wait are rejected. */
+  /** Frees the model and ends its threads; calls that wait are rejected. */
   close(): Promise<void> {
     return this.#worker.close();
   }

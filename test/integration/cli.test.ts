@@ -151,6 +151,8 @@ test('captions of pictures, for people and for programs', async () => {
       '2',
       '--threads',
       '1',
+      '--workers',
+      '2',
       '--json',
     ]);
     const lines = both.out

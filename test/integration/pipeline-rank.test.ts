@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { ArgumentError, answerTemplates, Blip2, Blip2ForConditionalGeneration, Blip2Processor } from '../../src/index.ts';
+import { LocalModel } from '../../src/pipeline/calls.ts';
 import { generativeService } from '../../src/pipeline/generative-service.ts';
 import { memory, setThreads } from '../../src/tensor/index.ts';
 import { generativeCheckpoint, photos } from '../support/checkpoints.ts';
@@ -147,18 +148,31 @@ test('whatever is asked, and however it ends, the model keeps no tensors', async
   const ask = (method: string, input: object | number, signal = new AbortController().signal): Promise<unknown> =>
     (service.calls[method] as (input: unknown, context: object) => Promise<unknown>)(input, { signal, emit: () => {} });
   const images = [chelsea, coffee, chelsea];
-  const request = { images, prompts: ['a', 'a photo', 'of'], batchSize: 2, options: { maxNewTokens: 3 } };
+  const request = {
+    images,
+    names: [],
+    prompts: ['a', 'a photo', 'of'],
+    ids: [5, 6, 7],
+    batchSize: 2,
+    options: { maxNewTokens: 3 },
+  };
   await ask('write', request);
   await ask('stream', request);
   await ask('rank', { ...request, answers: images.map(() => ANSWERS) });
   const aborted = AbortSignal.abort(new Error('enough'));
   for (const method of ['write', 'stream', 'encode']) await expect(ask(method, request, aborted)).rejects.toThrow('enough');
+  for (const id of request.ids) await ask('release', id); // of a batch that was encoded before, and of some that are not held
   await expect(ask('write', { ...request, images: [chelsea, 'missing.png', coffee] })).rejects.toThrow('missing.png');
   expect(memory().tensors).toBe(loaded);
-  const [held] = (await ask('encode', request)) as number[];
+  await ask('encode', request);
   expect(memory().tensors).toBe(loaded + 3);
-  await ask('release', held as number);
+  await ask('release', 5);
   expect(memory().tensors).toBe(loaded + 2);
+  for (const id of [6, 7]) await ask('release', id);
+  const blip2 = Blip2.over(new LocalModel(service));
+  await expect(blip2.encode([chelsea, coffee, 'missing.png'], { batchSize: 1 })).rejects.toThrow('missing.png');
+  await blip2.countTokens('a'); // what was held of them goes before
+  expect(memory().tensors).toBe(loaded);
   service.dispose();
   expect(memory().tensors).toBe(before);
   fs.rmSync(directory, { recursive: true });

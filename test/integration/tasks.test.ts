@@ -18,6 +18,7 @@ beforeAll(() => {
   fs.renameSync(generativeCheckpoint(), path.join(folder, 'Salesforce/blip2-opt-2.7b'));
   for (const name of ['coco', 'val2014']) fs.mkdirSync(path.join(folder, name));
   fs.copyFileSync(chelsea, path.join(folder, 'beach.jpg'));
+  fs.copyFileSync(coffee, path.join(folder, 'city.jpg'));
   fs.copyFileSync(chelsea, path.join(folder, 'coco/a.png'));
   fs.copyFileSync(coffee, path.join(folder, 'coco/b.png'));
   fs.copyFileSync(coffee, path.join(folder, 'val2014/COCO_val2014_000000000042.jpg'));
@@ -45,7 +46,7 @@ const read = (name: string): unknown => JSON.parse(fs.readFileSync(path.join(fol
 test('the examples of docs/tasks.md run as they stand', () => {
   const text = fs.readFileSync(path.join(root, 'docs/tasks.md'), 'utf8');
   const blocks = [...text.matchAll(/^```js\n([\s\S]*?)^```/gm)].map(([, code]) => code as string);
-  expect(blocks).toHaveLength(3);
+  expect(blocks).toHaveLength(4);
   const outputs = blocks.map((block) => {
     const code = block.replaceAll("from 'blip2'", `from '${pathToFileURL(path.join(root, 'dist/index.js'))}'`);
     const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
@@ -58,13 +59,13 @@ test('the examples of docs/tasks.md run as they stand', () => {
   const shares = [...(outputs[0] as string).matchAll(/^(?:day|night) (0\.\d\d|1\.00)$/gm)].map(([, share]) => Number(share));
   expect(shares).toHaveLength(2);
   expect(shares.reduce((sum, share) => sum + share)).toBeCloseTo(1, 1);
-  expect(outputs[1]).toContain('2 of 2');
-  expect(outputs[1]).toContain('ciderD');
+  expect(outputs[2]).toContain('2 of 2');
+  expect(outputs[2]).toContain('ciderD');
   expect(read('results.json')).toMatchObject([
     { image_id: 1, caption: expect.any(String) as string },
     { image_id: 2, caption: expect.any(String) as string },
   ]);
-  expect(outputs[2]).toContain('byAnswerType: { other: ');
+  expect(outputs[3]).toContain('byAnswerType: { other: ');
   expect(read('answers.json')).toMatchObject([{ question_id: 4200 }, { question_id: 4201 }, { question_id: 4202 }]);
 });
 

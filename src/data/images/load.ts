@@ -29,10 +29,17 @@ const LIMIT_INPUT_PIXELS = 178_956_970;
  * @throws ArgumentError for pixels whose size does not fit their data, a source that is none, or options that there are not.
  */
 export async function loadImage(source: ImageSource, options: LoadImageOptions = {}): Promise<Tensor> {
-  if (isRawImage(source)) {
-    return fromPixels(source, limitOf(options));
-  }
-  return decodeImage(await readEncoded(source), options);
+  return loadNamed(source, options, undefined);
+}
+
+/**
+ * The same with what errors call bytes and pixels, which have no name of their own.
+ *
+ * @internal
+ */
+export async function loadNamed(source: ImageSource, options: LoadImageOptions, name: string | undefined): Promise<Tensor> {
+  if (isRawImage(source)) return fromPixels(source, limitOf(options), name);
+  return decodeImage(await readEncoded(source, name), options);
 }
 
 /** A part of a picture, in pixels. */
@@ -108,8 +115,9 @@ async function sizeOf(picture: Sharp, bytes: Uint8Array, autoOrient: boolean): P
 }
 
 /** A copy of the given pixels as `[3, H, W]`. */
-function fromPixels({ data, width, height, channels }: RawImage, limitInputPixels: number): Tensor {
-  if (!(ArrayBuffer.isView(data) && data.BYTES_PER_ELEMENT === 1)) throw new ArgumentError('data', 'bytes', shown(data));
+function fromPixels({ data, width, height, channels }: RawImage, limitInputPixels: number, whose: string | undefined): Tensor {
+  const field = (name: string): string => (whose === undefined ? name : `${whose}.${name}`);
+  if (!(ArrayBuffer.isView(data) && data.BYTES_PER_ELEMENT === 1)) throw new ArgumentError(field('data'), 'bytes', shown(data));
   const count = channels ?? data.length / (width * height);
   for (const [name, size, most] of [
     ['width', width, 2 ** 31],
@@ -117,12 +125,13 @@ function fromPixels({ data, width, height, channels }: RawImage, limitInputPixel
     ['channels', count, 4],
   ] as const) {
     if (!Number.isInteger(size) || size < 1 || size > most)
-      throw new ArgumentError(name, `a whole number from 1 to ${most}`, String(size));
+      throw new ArgumentError(field(name), `a whole number from 1 to ${most}`, String(size));
   }
-  if (width * height > limitInputPixels) throw new ImageError('the given pixels', `has more than ${limitInputPixels} pixels`);
+  if (width * height > limitInputPixels)
+    throw new ImageError(whose ?? 'the given pixels', `has more than ${limitInputPixels} pixels`);
   const expected = width * height * count;
   if (data.length !== expected) {
-    throw new ArgumentError('data', `${expected} bytes, as width, height and channels say`, `${data.length} bytes`);
+    throw new ArgumentError(field('data'), `${expected} bytes, as width, height and channels say`, `${data.length} bytes`);
   }
   return scope(() => {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);

@@ -8,7 +8,7 @@ import { type Json, readJsonObject, writeFileAtomically } from '../../native/fil
 import { checkTensors } from '../../tensor/base.ts';
 import { empty, scope, Tensor, upsampleBicubicAntialiased } from '../../tensor/index.ts';
 import { type Colour, FileFields } from '../fields.ts';
-import { type LoadImageOptions, loadImage } from './load.ts';
+import { type LoadImageOptions, loadNamed } from './load.ts';
 import { normalise } from './normalise.ts';
 import type { ImageSource } from './source.ts';
 
@@ -124,16 +124,30 @@ export class ImageProcessor {
     images: ImageSource | Tensor | readonly (ImageSource | Tensor)[],
     options: LoadImageOptions = {},
   ): Promise<Tensor> {
-    const list = Array.isArray(images) ? (images as readonly (ImageSource | Tensor)[]) : [images as ImageSource | Tensor];
+    if (!Array.isArray(images)) return this.preprocessNamed([images as ImageSource | Tensor], [], options);
+    const list = images as readonly (ImageSource | Tensor)[];
     if (list.length === 0) throw new ArgumentError('images', 'at least one picture', 'none');
+    return this.preprocessNamed(
+      list,
+      list.map((_, i) => `images[${i}]`),
+      options,
+    );
+  }
+
+  /** @internal The same with what errors call the pictures that have no name of their own. */
+  async preprocessNamed(
+    list: readonly (ImageSource | Tensor)[],
+    names: readonly (string | undefined)[],
+    options: LoadImageOptions = {},
+  ): Promise<Tensor> {
     const { height, width } = this.config.size;
     let out = this.config.doResize ? empty([list.length, 3, height, width]) : undefined;
     try {
       await inParallel(list, async (image, i) => {
-        const pixels = image instanceof Tensor ? image : await loadImage(image, options);
+        const pixels = image instanceof Tensor ? image : await loadNamed(image, options, names[i]);
         try {
           out ??= empty([list.length, ...pixels.shape]);
-          this.#write(pixels, out, i);
+          this.#write(pixels, out, i, names[i]);
         } finally {
           if (pixels !== image) pixels.dispose();
         }
@@ -157,12 +171,12 @@ export class ImageProcessor {
     return scope(() => upsampleBicubicAntialiased(pixels.unsqueeze(0), [height, width]).squeeze(0));
   }
 
-  #write(pixels: Tensor, out: Tensor, i: number): void {
+  #write(pixels: Tensor, out: Tensor, i: number, name = `images[${i}]`): void {
     scope(() => {
       const resized = this.config.doResize ? this.resize(pixels) : pixels;
       const place = out.select(0, i);
       if (place.shape.some((size, d) => size !== resized.shape[d])) {
-        throw new ArgumentError(`images[${i}]`, `the size [${place.shape}] of the others`, `[${resized.shape}]`);
+        throw new ArgumentError(name, `the size [${place.shape}] of the others`, `[${resized.shape}]`);
       }
       // Planes first: to turn pixels into planes is cheap on bytes, less so together with the conversion to floats.
       place.copy_(resized.contiguous());

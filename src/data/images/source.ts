@@ -38,11 +38,11 @@ export function checkKind({ bytes, name }: Encoded): void {
   throw new ImageError(name, `expected a JPEG, PNG, WebP, GIF, TIFF or AVIF picture but ${what}`);
 }
 
-/** Reads a picture file. */
-export async function readEncoded(source: Exclude<ImageSource, RawImage>): Promise<Encoded> {
-  if (ArrayBuffer.isView(source)) return { bytes: source, name: 'the given bytes' };
+/** Reads a picture file; bytes have no name but the given one. */
+export async function readEncoded(source: Exclude<ImageSource, RawImage>, name = 'the given bytes'): Promise<Encoded> {
+  if (ArrayBuffer.isView(source)) return { bytes: source, name };
   if (Object.prototype.toString.call(source) === '[object ArrayBuffer]') {
-    return { bytes: new Uint8Array(source as ArrayBuffer), name: 'the given bytes' };
+    return { bytes: new Uint8Array(source as ArrayBuffer), name };
   }
   const file = pathOf(source as string | URL);
   try {
