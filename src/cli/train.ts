@@ -203,5 +203,8 @@ function ended(result: TrainingResult, json: boolean): void {
   const { reason, step, checkpoint, best } = result;
   if (json) print(JSON.stringify(result));
   if (reason === 'SIGINT' || reason === 'SIGTERM') process.exitCode = exitCodes[reason];
-  else note(`done: ${step} steps; ${checkpoint}${best === null ? '' : `; the best was step ${best.step} (${best.value})`}`);
+  else
+    note(
+      `done: ${step} steps; ${checkpoint}${best === null ? '' : `; the best was step ${best.step} (${Number(best.value.toPrecision(4))})`}`,
+    );
 }
