@@ -244,6 +244,19 @@ export function readRun(folder: string, stage: string): object | undefined {
   return settings;
 }
 
+/**
+ * All that a run is told: with `resume`, what its folder says, and in its place what is told now.
+ * @returns the same, and whether the folder said anything, so that the run goes on
+ */
+export function toldOf<T extends { readonly out?: string }>(
+  given: T,
+  stage: string,
+  resume: boolean,
+): { readonly told: T; readonly goesOn: boolean } {
+  const saved = resume && typeof given.out === 'string' ? readRun(path.resolve(given.out), stage) : undefined;
+  return saved === undefined ? { told: given, goesOn: false } : { told: overlaid(saved, given) as T, goesOn: true };
+}
+
 /** The stage of the run that is in a folder; undefined where there is none. */
 export function stageOf(folder: string): string | undefined {
   const file = path.join(folder, FILE);

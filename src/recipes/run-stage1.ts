@@ -15,12 +15,11 @@ import {
   checkGiven,
   checkNames,
   type GivenSettings,
-  overlaid,
   place,
   RUN_DEFAULTS,
   type RunSettings,
-  readRun,
   runSettings,
+  toldOf,
 } from './run-settings.ts';
 import { type Stage1Recipe, type Stage1RecipeOptions, stage1 } from './stage1.ts';
 import { stage1Captions } from './stage1-captions.ts';
@@ -100,11 +99,8 @@ interface Stage1Plan extends Plan<Stage1Recipe, Stage1Sources> {
 
 /** What would be run, from settings that need not be complete. */
 function plan(given: Partial<Stage1Settings>, resume: boolean): Stage1Plan {
-  const folder = typeof given.out === 'string' ? path.resolve(given.out) : undefined;
-  const saved = resume && folder !== undefined ? readRun(folder, STAGE1) : undefined;
-  const { vision: tower = 'eva-vit-g', ...others } = (
-    saved === undefined ? given : overlaid(saved, given)
-  ) as Partial<Stage1Settings>;
+  const { told, goesOn } = toldOf(given, STAGE1, resume);
+  const { vision: tower = 'eva-vit-g', ...others } = told;
   checkNames(others, [...Object.keys(RULES), ...Object.keys(stage1Defaults())]);
   const isFolder = typeof tower === 'string' && !VISION_NAMES.includes(tower) && fs.existsSync(tower);
   if (typeof tower === 'string' && !VISION_NAMES.includes(tower) && !isFolder) {
@@ -118,9 +114,9 @@ function plan(given: Partial<Stage1Settings>, resume: boolean): Stage1Plan {
     ...(bert === undefined ? {} : { bert: bert === 'random' ? bert : path.resolve(bert) }),
     ...(tokenizer === undefined ? {} : { tokenizer: path.resolve(tokenizer) }),
   } as RunSettings & Stage1Sources;
-  if (saved === undefined) checkFolders({ bert, tokenizer });
+  if (!goesOn) checkFolders({ bert, tokenizer });
   const options = rest as Omit<Stage1RecipeOptions, 'vision'>;
-  const words = saved === undefined ? wordsOf(settings) : {};
+  const words = goesOn ? {} : wordsOf(settings);
   const recipe = stage1({
     ...options,
     vision: (isFolder ? readVisionTowerConfig(tower) : tower) as Stage1RecipeOptions['vision'],
@@ -128,7 +124,7 @@ function plan(given: Partial<Stage1Settings>, resume: boolean): Stage1Plan {
   });
   checkFeatures(settings, recipe.image);
   checkEvaluation(settings, false);
-  return { recipe, settings, tokenizerFolder: saved === undefined ? settings.tokenizer : path.join(settings.out, TOKENIZER) };
+  return { recipe, settings, tokenizerFolder: goesOn ? path.join(settings.out, TOKENIZER) : settings.tokenizer };
 }
 
 /** Said before anything in them is looked for. */

@@ -15,13 +15,12 @@ import {
   checkGiven,
   checkNames,
   type GivenSettings,
-  overlaid,
   place,
   RUN_DEFAULTS,
   type RunSettings,
-  readRun,
   runSettings,
   stageOf,
+  toldOf,
 } from './run-settings.ts';
 import { STAGE1 } from './run-stage1.ts';
 import { type Stage2Recipe, type Stage2RecipeOptions, stage2 } from './stage2.ts';
@@ -128,9 +127,7 @@ interface Stage2Plan extends Plan<Stage2Recipe, Stage2Sources> {
 
 /** What would be run, from settings that need not be complete. */
 function plan(given: Partial<Stage2Settings>, resume: boolean): Stage2Plan {
-  const folder = typeof given.out === 'string' ? path.resolve(given.out) : undefined;
-  const saved = resume && folder !== undefined ? readRun(folder, STAGE2) : undefined;
-  const told = (saved === undefined ? given : overlaid(saved, given)) as Partial<Stage2Settings>;
+  const { told, goesOn } = toldOf(given, STAGE2, resume);
   const { vision: tower, languageModel = 'opt-2.7b', ...others } = told;
   checkNames(others, [...Object.keys(RULES), ...Object.keys(stage2Defaults())]);
   const towerFolder = typeof tower === 'string' && isFolder(tower) ? tower : undefined;
@@ -148,7 +145,7 @@ function plan(given: Partial<Stage2Settings>, resume: boolean): Stage2Plan {
   const recipe = stage2({
     ...(rest as Omit<Stage2RecipeOptions, 'languageModel'>),
     languageModel,
-    ...(from !== undefined && isFolder(from) && saved === undefined ? { from } : {}),
+    ...(from !== undefined && isFolder(from) && !goesOn ? { from } : {}),
     ...(shape === undefined
       ? from === undefined
         ? { vision: 'eva-vit-g' }
@@ -157,7 +154,7 @@ function plan(given: Partial<Stage2Settings>, resume: boolean): Stage2Plan {
   });
   checkFeatures(settings, recipe.image);
   checkEvaluation(settings, true);
-  return { recipe, settings, goesOn: saved !== undefined };
+  return { recipe, settings, goesOn };
 }
 
 function isFolder(file: string): boolean {
