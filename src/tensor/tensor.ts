@@ -42,6 +42,12 @@ const ARRAYS: Partial<Record<Dtype, new (length: number) => TypedArray>> = {
   float4_e2m1fn_x2: Uint8Array,
 };
 
+/** Optimizers' kernels take a gradient to be as its tensor is, and do not ask. */
+function checkGradient(tensor: Tensor, gradient: Tensor): void {
+  const facts = ({ dtype, shape, device }: Tensor): string => `a tensor ${dtype} [${shape.join(', ')}] on ${device}`;
+  if (facts(gradient) !== facts(tensor)) throw new ArgumentError('grad', facts(tensor), facts(gradient));
+}
+
 /** What `make` makes; a tensor of more elements than JavaScript has an array for is an error of ours. */
 function room<T>(tensor: Tensor, make: () => T): T {
   try {
@@ -143,6 +149,7 @@ export class Tensor extends Linalg {
   }
   set grad(gradient: Tensor | null) {
     const handle = handleOrNull(gradient, 'grad');
+    if (gradient !== null && gradient !== undefined) checkGradient(this, gradient);
     native(() => addon.setGrad(this.handle, handle));
   }
   /** Adds d self / d leaf to every leaf's `grad`; self must have one element unless `gradient` is given. */

@@ -54,6 +54,15 @@ test('a gradient flows where it is asked for', () => {
   });
 });
 
+test.each([[[]], [[1]], [[1, 1024]], [[40, 1]]])('a bias of shape %j is broadcast as with gradients', (shape) => {
+  scope(() => {
+    const [x, weight, bias] = [random(1, 40, 512), random(2, 1024, 512), random(3, ...shape)];
+    const expected = linear(x, weight, bias);
+    const gap = noGrad(() => linear(x, weight, bias).sub(expected).abs().max().item());
+    expect(gap).toBeLessThanOrEqual(1e-5 * expected.abs().max().item());
+  });
+});
+
 test('sizes that do not fit are refused', () => {
   scope(() => {
     expect(() => noGrad(() => linear(random(1, 40, 512), random(2, 1024, 768)))).toThrow(

@@ -256,3 +256,16 @@ test('detach, requiresGrad_ and isLeaf', () => {
   expect(() => y.requiresGrad_(false)).toThrow(expect.objectContaining({ code: 'ERR_OPERATOR' }));
   expect(arange(0, 3).requiresGrad).toBe(false);
 });
+
+test('a gradient that is set must be as its tensor is', () => {
+  const weight = zeros([3]).requiresGrad_();
+  for (const wrong of [ones([2]), ones([1]), ones([3, 1]), ones([3], { dtype: 'float64' }), ones([3], { device: 'meta' })]) {
+    expect(() => Object.assign(weight, { grad: wrong })).toThrow(
+      expect.objectContaining({ code: 'ERR_ARGUMENT', argument: 'grad', expected: 'a tensor float32 [3] on cpu' }),
+    );
+  }
+  weight.grad = ones([3]);
+  expect(weight.grad?.toArray()).toEqual([1, 1, 1]);
+  weight.grad = null;
+  expect(weight.grad).toBeNull();
+});

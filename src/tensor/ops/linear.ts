@@ -42,6 +42,8 @@ function suitsOneDnn(x: Tensor, weight: Tensor, bias: Tensor | null): boolean {
   if (!parts.every((part) => part instanceof TensorBase && part.handle !== 0) || weight.ndim !== 2 || x.ndim < 2) return false;
   const [out, width] = weight.shape as readonly [number, number];
   if (x.numel * out < LARGE || x.size(-1) !== width) return false;
+  // What PyTorch would broadcast or refuse, oneDNN passes over or refuses in words of its own.
+  if (bias !== null && (bias.ndim !== 1 || bias.size(0) !== out)) return false;
   const ordinary = parts.every(({ dtype, device }) => dtype === 'float32' && device === 'cpu');
   return ordinary && autocastDtype() === null && !addon.gradModeEnabled();
 }
