@@ -242,6 +242,10 @@ describe('Blip2Processor', () => {
     expect(Object.keys(await processor.preprocess({ images: photo }))).toEqual(['pixelValues']);
     expect(Object.keys(await processor.preprocess({ text: 'a' }))).toEqual(['inputIds', 'attentionMask']);
     await expect(processor.preprocess({})).rejects.toThrow(ArgumentError);
+    await expect(processor.preprocess({ image: photo } as object)).rejects.toThrow(/fields out of images, text .*received image/);
+    await expect(processor.preprocess({ images: photo }, { maxLen: 5 } as object)).rejects.toThrow(
+      /an option of encode for maxLen/,
+    );
     await expect(processor.preprocess({ images: [photo, photo], text: 'a' })).rejects.toThrow(/2 texts, one a picture/);
     await expect(processor.preprocess({ images: 'gone.jpg', text: 'a' })).rejects.toThrow(ImageError);
     expect(() => new Blip2Processor(processor.imageProcessor, processor.tokenizer, 0)).toThrow(ArgumentError);
