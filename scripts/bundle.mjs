@@ -1,6 +1,6 @@
 // Packs what a host without a network needs to build the addon for its own libtorch and to run the tests, such as a rented GPU machine:
 // this node with its Node-API headers, the packages that run and build and test, sources, fixtures, and dist/.
-//   npm run bundle   →  build/blip2-bundle.tar.gz; there: tar xzf …, cd blip2, LIBTORCH=… sh scripts/offline.sh
+//   npm run bundle   →  build/blip2-bundle.tar.xz; there: tar xf …, cd blip2, LIBTORCH=… sh scripts/offline.sh
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -14,8 +14,8 @@ rmSync(stage, { recursive: true, force: true });
 mkdirSync(stage, { recursive: true });
 
 function copy(from, to = from) {
-  // Types, maps and documentation run nothing.
-  const filter = (file) => !/\.(map|d\.[cm]?ts|md|markdown)$/.test(file);
+  // Types, maps and documentation run nothing, nor do sources beside what is built from them.
+  const filter = (file) => !/\.(map|d\.[cm]?ts|md|markdown)$|node_modules.*\.ts$/.test(file);
   cpSync(path.resolve(root, from), path.join(stage, to), { recursive: true, filter });
 }
 
@@ -27,8 +27,8 @@ for (const file of sources()) {
 copy('dist');
 for (const name of packages()) copy(name);
 
-const archive = path.join(root, 'build/blip2-bundle.tar.gz');
-execFileSync('tar', ['-C', path.dirname(stage), '-cf', archive, '--use-compress-program', 'gzip -9', 'blip2'], {
+const archive = path.join(root, 'build/blip2-bundle.tar.xz');
+execFileSync('tar', ['-C', path.dirname(stage), '-cf', archive, '--use-compress-program', 'xz -T0', 'blip2'], {
   stdio: 'inherit',
 });
 rmSync(path.dirname(stage), { recursive: true });
