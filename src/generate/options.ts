@@ -1,3 +1,4 @@
+import { anAbortSignal, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 
 /** How to decode: Hugging Face's options of `generate` under their names in camelCase, with their defaults. */
@@ -184,7 +185,7 @@ function seeds(value: GenerateOptions['seed'], batch: number): readonly number[]
 
 function abortSignal(value: AbortSignal | undefined): AbortSignal | null {
   if (value === undefined) return null;
-  if (typeof value?.throwIfAborted !== 'function') throw new ArgumentError('signal', 'an AbortSignal', shown(value));
+  checkArgument('signal', value, anAbortSignal);
   return value;
 }
 

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { anArray, anObject, arrayOf, checkArgument, having } from '../native/arguments.ts';
+import { anAbortSignal, anArray, anObject, arrayOf, checkArgument, having, optional } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { type Device, fromTypedArray, inferenceMode, scope, type Tensor, zeros } from '../tensor/index.ts';
 import type { Rewindable } from './decodable.ts';
@@ -33,6 +33,7 @@ export async function scoreContinuations(
   checkArgument('model', model, having('batch', 'room', 'prefill', 'step', 'rewind', 'dispose'));
   checkArgument('continuations', continuations, arrayOf(arrayOf(anArray)));
   checkArgument('options', options, anObject);
+  checkArgument('signal', options.signal, optional(anAbortSignal));
   try {
     const { width: most = 32, signal } = options;
     check(model, continuations, most);

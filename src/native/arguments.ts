@@ -66,6 +66,12 @@ export function having(...names: readonly string[]): Kind {
   return { expected: `an object with ${names.join(', ')}`, wrong };
 }
 
+/** What an AbortController has, of this realm or another. */
+export const anAbortSignal: Kind = kind(
+  'an AbortSignal',
+  (value) => isObject(value) && typeof value.aborted === 'boolean' && typeof value.throwIfAborted === 'function',
+);
+
 /** A kind, or undefined. */
 export function optional({ expected, wrong }: Kind): Kind {
   return { expected: `${expected}, or nothing`, wrong: (value) => (value === undefined ? undefined : wrong(value)) };

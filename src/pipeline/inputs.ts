@@ -102,8 +102,8 @@ export function imagesOf<T extends ImageSource | object>(images: T | readonly T[
   const single = !Array.isArray(images);
   const list = (single ? [images] : images) as readonly T[];
   if (list.length === 0) throw new ArgumentError('images', 'at least one picture', 'none');
-  const odd = list.find((image) => typeof image !== 'string' && (typeof image !== 'object' || image === null));
-  if (odd !== undefined) throw new ArgumentError('images', 'paths, file: URLs, bytes or pixels', String(odd));
+  const odd = list.findIndex((image) => typeof image !== 'string' && (typeof image !== 'object' || image === null));
+  if (odd >= 0) throw new ArgumentError('images', 'paths, file: URLs, bytes or pixels', String(list[odd]));
   return { list, single };
 }
 

@@ -171,6 +171,8 @@ test('what a call of the wrong type gets is an ArgumentError that names it', asy
       expect(error).toMatchObject({ argument });
     }
   }
+  const holes = [chelsea, undefined, chelsea] as unknown as string[];
+  await expect(blip2.caption(holes)).rejects.toMatchObject({ name: 'ArgumentError', argument: 'images' });
   const image = { data: new Uint8Array(3), width: () => 1, height: 1 } as unknown as string;
   await expect(blip2.caption(image)).rejects.toMatchObject({ name: 'ArgumentError', argument: 'images' });
   expect(typeof (await blip2.caption(chelsea, { maxNewTokens: 2 }))).toBe('string');

@@ -39,8 +39,11 @@ describe('sources', () => {
   test('a path, a file URL, bytes and an ArrayBuffer give the same uint8 [3, H, W]', async () => {
     const bytes = fs.readFileSync(rocket);
     const copy = Uint8Array.from(bytes);
+    const view = new DataView(copy.buffer) as unknown as Uint8Array;
     const images = await Promise.all(
-      [rocket, pathToFileURL(rocket), pathToFileURL(rocket).href, bytes, copy, copy.buffer].map((source) => loadImage(source)),
+      [rocket, pathToFileURL(rocket), pathToFileURL(rocket).href, bytes, copy, copy.buffer, view].map((source) =>
+        loadImage(source),
+      ),
     );
     for (const image of images) {
       expect([image.dtype, image.shape]).toEqual(['uint8', [3, 427, 640]]);
@@ -212,7 +215,9 @@ describe('what cannot be decoded is an ImageError that names the file', () => {
     );
     expect((await loadImage(rocket, { limitInputPixels: 640 * 427 })).shape).toEqual([3, 427, 640]);
     await expect(loadImage(rocket, { limitInputPixels: 0 })).rejects.toThrow(ArgumentError);
-    await expect(loadImage(rocket, { limitInputPixels: '9' as never })).rejects.toThrow(ArgumentError);
+    for (const wrong of ['9', 1.5, Number.POSITIVE_INFINITY]) {
+      await expect(loadImage(rocket, { limitInputPixels: wrong as never })).rejects.toThrow(ArgumentError);
+    }
     const pixels = { data: new Uint8Array(3 * 4 * 5), width: 4, height: 5 };
     await expect(loadImage(pixels, { limitInputPixels: 19 })).rejects.toThrow('the given pixels: has more than 19 pixels');
     expect((await loadImage(pixels, { limitInputPixels: 20 })).shape).toEqual([3, 5, 4]);

@@ -68,6 +68,10 @@ test('what is no tensor is named', async () => {
   expect(() => retrieval.forward({ pixelValues, inputIds: list })).toThrow(named('inputIds'));
   expect(() => retrieval.encodeTexts(list)).toThrow(named('inputIds'));
   await expect(generation.generate(null as unknown as Blip2Inputs)).rejects.toEqual(named('inputs'));
+  for (const signal of [{}, null, { aborted: false }] as unknown as AbortSignal[]) {
+    await expect(generation.generate({ pixelValues }, { signal })).rejects.toEqual(named('signal'));
+    await expect(generation.score({ pixelValues }, [[[3]]], { signal })).rejects.toEqual(named('signal'));
+  }
   await expect(generation.generate({ pixelValues, inputIds: list })).rejects.toEqual(named('inputIds'));
   await expect(generation.generate({ pixelValues, inputIds, attentionMask: list })).rejects.toEqual(named('attentionMask'));
 });

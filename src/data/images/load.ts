@@ -1,5 +1,5 @@
 import sharp, { type OutputInfo, type Sharp } from 'sharp';
-import { anObject, checkArgument, checkKeys } from '../../native/arguments.ts';
+import { aCount, anObject, checkArgument, checkKeys } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { shown } from '../../native/fields.ts';
 import { reasonOf } from '../../native/files.ts';
@@ -73,9 +73,7 @@ function limitOf(options: LoadImageOptions): number {
   checkArgument('options', options, anObject);
   checkKeys('options', options, ['applyOrientation', 'limitInputPixels']);
   const { limitInputPixels = LIMIT_INPUT_PIXELS, applyOrientation = true } = options;
-  if (typeof limitInputPixels !== 'number' || !(limitInputPixels > 0)) {
-    throw new ArgumentError('limitInputPixels', 'a number above 0', shown(limitInputPixels));
-  }
+  checkArgument('limitInputPixels', limitInputPixels, aCount);
   if (typeof applyOrientation !== 'boolean')
     throw new ArgumentError('applyOrientation', 'true or false', shown(applyOrientation));
   return limitInputPixels;

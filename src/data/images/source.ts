@@ -40,7 +40,7 @@ export function checkKind({ bytes, name }: Encoded): void {
 
 /** Reads a picture file; bytes have no name but the given one. */
 export async function readEncoded(source: Exclude<ImageSource, RawImage>, name = 'the given bytes'): Promise<Encoded> {
-  if (ArrayBuffer.isView(source)) return { bytes: source, name };
+  if (ArrayBuffer.isView(source)) return { bytes: new Uint8Array(source.buffer, source.byteOffset, source.byteLength), name };
   if (Object.prototype.toString.call(source) === '[object ArrayBuffer]') {
     return { bytes: new Uint8Array(source as ArrayBuffer), name };
   }

@@ -1,5 +1,5 @@
 import { type Generated, type GenerateOptions, generate } from '../../generate/index.ts';
-import { anObject, checkArgument, having } from '../../native/arguments.ts';
+import { anAbortSignal, anObject, checkArgument, having, optional } from '../../native/arguments.ts';
 import { full, inferenceMode, keep, scope, type Tensor } from '../../tensor/index.ts';
 import { QFormerDecoding } from '../qformer/decode.ts';
 import { checkIds, checkInputs } from './inputs.ts';
@@ -24,6 +24,7 @@ export async function generateCaptions(
 ): Promise<Generated> {
   checkArgument('inputs', inputs, having('imageFeatures'));
   checkArgument('options', options, anObject);
+  checkArgument('signal', options.signal, optional(anAbortSignal));
   const { imageFeatures, inputIds } = inputs;
   checkInputs(inputs, { imageFeatures: true, inputIds: true });
   if (inputIds !== undefined) checkIds('inputIds', inputIds, imageFeatures.size(0));

@@ -9,7 +9,7 @@ import {
   scoreContinuations,
   streamTokens,
 } from '../../generate/index.ts';
-import { anObject, checkArgument } from '../../native/arguments.ts';
+import { anAbortSignal, anObject, checkArgument, optional } from '../../native/arguments.ts';
 import { ArgumentError } from '../../native/errors.ts';
 import { cat, full, inferenceMode, keep, scope, type Tensor } from '../../tensor/index.ts';
 import { checkInputs, checkMask, type InputNames } from './inputs.ts';
@@ -51,6 +51,7 @@ interface Prepared {
 function prepare(model: Blip2ForConditionalGeneration, inputs: GenerateInputs, options: GenerateOptions): Prepared {
   checkInputs(inputs, INPUTS);
   checkArgument('options', options, anObject);
+  checkArgument('signal', options.signal, optional(anAbortSignal));
   options.signal?.throwIfAborted();
   return inferenceMode(() =>
     scope(() => {
