@@ -256,7 +256,10 @@ test.each([
   ['error', "the model's worker died: Cannot read properties of null (reading 'type')"],
 ])('a worker that dies in the middle of a caption (%s) rejects what waits', (way, message) => {
   const script = fileURLToPath(new URL('../support/dying-worker.mjs', import.meta.url));
-  const { stdout, stderr, status } = spawnSync(process.execPath, [script, folder, way, ...photos], { encoding: 'utf8' });
+  // So large that its caption is not over before a busy machine's main thread has seen the first tokens of it.
+  const slow = generativeCheckpoint({ hiddenSize: 512, layers: 12 });
+  const { stdout, stderr, status } = spawnSync(process.execPath, [script, slow, way, ...photos], { encoding: 'utf8' });
+  fs.rmSync(slow, { recursive: true });
   expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
   const { pieces, outcomes } = JSON.parse(stdout) as { pieces: number; outcomes: Record<string, unknown> };
   expect(pieces).toBeGreaterThanOrEqual(3);
