@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { checkThere } from '../hub/place.ts';
-import { anObject, aPath, checkArgument } from '../native/arguments.ts';
+import { anObject, aPath, checkArgument, checkKeys } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
 import { readJsonObject, writeFileAtomically } from '../native/files.ts';
@@ -33,6 +33,13 @@ export interface LoadOptions {
    * is harmless. False unless told.
    */
   mapped?: boolean;
+}
+
+/** @throws ArgumentError for what is no {@link LoadOptions} */
+export function checkLoadOptions(options: LoadOptions): void {
+  checkArgument('options', options, anObject);
+  checkKeys('options', options, ['dtype', 'device', 'mapped']);
+  checkLoadDtype(options.dtype);
 }
 
 /** How a model's checkpoints differ from its state dict. */
@@ -150,8 +157,7 @@ export interface Pretrained<C, M extends Module> {
  * @throws FileError for a file that is missing or not as expected; StateDictError where weights and configuration do not fit
  */
 export function loadPretrained<C, M extends Module>(directory: string, options: LoadOptions, how: Pretrained<C, M>): M {
-  checkArgument('options', options, anObject);
-  checkLoadDtype(options.dtype); // the caller's mistake, so it does not name the file
+  checkLoadOptions(options); // the caller's mistake, so it does not name the file
   const [parsed, dtype] = readConfig(directory, (json) => [how.parse(json), resolveDtype(options.dtype, json)] as const);
   const config = how.complete?.(parsed, directory) ?? parsed;
   const model = building({ device: 'meta', dtype: 'float32' }, () => how.build(config));

@@ -31,6 +31,17 @@ export interface ModelOptions {
 /** How a model is loaded, and downloaded where it is one of the Hub's that the cache has not. */
 export interface PretrainedOptions extends ModelOptions, Pick<DownloadOptions, 'revision' | 'signal' | 'onProgress'> {}
 
+const PRETRAINED: Readonly<Record<keyof PretrainedOptions, true>> = {
+  device: true,
+  dtype: true,
+  mapped: true,
+  threads: true,
+  workers: true,
+  revision: true,
+  signal: true,
+  onProgress: true,
+};
+
 const MOST_WORKERS = 256;
 
 /** What a model is started with: each worker's settings, and how many there are. */
@@ -49,7 +60,7 @@ export async function settingsFor(kind: WorkerSettings['kind'], model: string, o
 function settingsOf(kind: WorkerSettings['kind'], directory: string, options: ModelOptions): ModelStart {
   if (typeof directory !== 'string')
     throw new ArgumentError('model', "a folder's path, or owner/name of the Hub", typeof directory);
-  checkOptions(options);
+  checkOptions(options, PRETRAINED);
   const { device, dtype, workers = 1 } = options;
   checkWhole('workers', workers, MOST_WORKERS);
   const divided = workers > 1 ? Math.max(1, Math.floor(availableParallelism() / workers)) : undefined;

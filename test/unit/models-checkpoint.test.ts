@@ -7,6 +7,7 @@ import {
   Blip2ForImageTextRetrieval,
   type Dtype,
   FileError,
+  type LoadOptions,
   loadSafetensors,
   noGrad,
   type OptForCausalLM,
@@ -212,6 +213,15 @@ test('an empty path is refused, not taken for the working directory', () => {
   const model = Blip2ForConditionalGeneration.fromPretrained(opt);
   expect(failure(() => model.savePretrained(''))).toEqual(wrong);
   expect(fs.existsSync('config.json')).toBe(false);
+});
+
+test('options of loading that there are not are refused', () => {
+  const options = { dType: 'bfloat16' } as unknown as LoadOptions;
+  expect(failure(() => Blip2ForConditionalGeneration.fromPretrained(opt, options))).toMatchObject({
+    argument: 'options',
+    expected: expect.stringContaining('dtype'),
+    received: expect.stringContaining('dType'),
+  });
 });
 
 describe('weights over the file’s pages', () => {

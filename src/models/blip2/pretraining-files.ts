@@ -1,11 +1,11 @@
 import path from 'node:path';
-import { anObject, checkArgument, having } from '../../native/arguments.ts';
+import { checkArgument, having } from '../../native/arguments.ts';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { readJsonObject } from '../../native/files.ts';
 import { building, type Parameter, StateDictError } from '../../nn/index.ts';
 import { empty, openWeights, scope, type Tensor } from '../../tensor/index.ts';
 import {
-  checkLoadDtype,
+  checkLoadOptions,
   type LoadOptions,
   readConfig,
   resolveDtype,
@@ -94,8 +94,7 @@ export function loadPretraining(
   options: LoadOptions,
   build: (config: PretrainingConfig) => Blip2ForPretraining,
 ): Blip2ForPretraining {
-  checkArgument('options', options, anObject);
-  checkLoadDtype(options.dtype);
+  checkLoadOptions(options);
   const { device = 'cpu' } = options;
   const dtype = readConfig(directory, (json) => resolveDtype(options.dtype, json));
   const config = readOwnConfig(path.join(directory, CONFIG));
