@@ -135,6 +135,31 @@ describe('older files', () => {
       expect(tokenizer.decode(ids, { skipSpecialTokens: true })).toBe(plain);
     }
     expect(tokenizer.encode('').inputIds).toEqual([[2]]);
+    expect((['bos', 'eos', 'unk', 'pad'] as const).map((name) => tokenizer.specialId(name))).toEqual([2, 2, 2, 1]);
+    expect(tokenizer.encode(['', 'a'], { padding: true }).attentionMask[0]).toEqual([1, 0]);
+  });
+
+  // Without them Hugging Face's AutoTokenizer goes by the model's kind, which for BLIP-2 is another class with other ids.
+  test.each([
+    ['opt', ['vocab.json', 'merges.txt'], { bos_token: '</s>', eos_token: '</s>', unk_token: '</s>', pad_token: '<pad>' }],
+    ['spiece', ['spiece.model'], { eos_token: '</s>', unk_token: '<unk>', pad_token: '<pad>' }],
+  ])('%s: what its vocabulary alone does not say is written beside tokenizer.json', (kind, files, tokens) => {
+    for (const name of files) fs.copyFileSync(path.join(folder, kind, name), path.join(older, name));
+    const saved = path.join(older, 'saved');
+    fs.mkdirSync(saved);
+    Tokenizer.fromPretrained(older).savePretrained(saved);
+    const config = JSON.parse(fs.readFileSync(path.join(saved, 'tokenizer_config.json'), 'utf8'));
+    expect(config).toEqual({ ...tokens, tokenizer_class: 'PreTrainedTokenizerFast' });
+  });
+
+  test('tokens of special_tokens_map.json are written as tokenizer_config.json has them', () => {
+    for (const name of ['vocab.json', 'merges.txt']) fs.copyFileSync(path.join(folder, 'opt', name), path.join(older, name));
+    const token = { content: '<pad>', single_word: false, lstrip: false, rstrip: false, normalized: true };
+    fs.writeFileSync(path.join(older, 'special_tokens_map.json'), JSON.stringify({ pad_token: token }));
+    Tokenizer.fromPretrained(older).savePretrained(older);
+    const config = JSON.parse(fs.readFileSync(path.join(older, 'tokenizer_config.json'), 'utf8'));
+    expect(config.pad_token).toEqual({ ...token, __type: 'AddedToken' });
+    expect(Tokenizer.fromPretrained(older).padTokenId).toBe(1);
   });
 
   test("spiece.model is T5's Unigram, with its own table of characters", () => {

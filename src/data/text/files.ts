@@ -37,8 +37,9 @@ export function readTokenizerFiles(folder: string): TokenizerFiles {
     return { file: at('tokenizer.json'), definition: readJsonObject(at('tokenizer.json'), MAX_BYTES), config };
   }
   if (fs.existsSync(at('vocab.json'))) {
-    const definition = byteLevelBpe(readJsonObject(at('vocab.json'), MAX_BYTES), readMerges(at('merges.txt')), config);
-    return { file: at('vocab.json'), definition, config };
+    const vocab = readJsonObject(at('vocab.json'), MAX_BYTES);
+    const named = withOptTokens(config, vocab);
+    return { file: at('vocab.json'), definition: byteLevelBpe(vocab, readMerges(at('merges.txt')), named), config: named };
   }
   if (fs.existsSync(at('vocab.txt'))) {
     return { file: at('vocab.txt'), definition: bertWordPiece(readLines(at('vocab.txt')), config), config };
@@ -87,6 +88,14 @@ const OPT_TOKENS: Readonly<Record<string, string>> = {
   unk_token: '</s>',
   pad_token: '<pad>',
 };
+
+/** A configuration that names all of {@link OPT_TOKENS} that the vocabulary has. */
+function withOptTokens(config: FileFields, vocab: Definition): FileFields {
+  const unnamed = Object.entries(OPT_TOKENS).filter(
+    ([name, token]) => namedToken(config, name) === undefined && Object.hasOwn(vocab, token),
+  );
+  return new FileFields(config.file, { ...config.toJSON(), ...Object.fromEntries(unnamed) });
+}
 
 function byteLevelBpe(vocab: Definition, merges: Json, config: FileFields): Definition {
   const tokens = Object.keys(OPT_TOKENS).map((name) => namedToken(config, name) ?? (OPT_TOKENS[name] as string));

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { anArray, anObject, aPath, aString, checkArgument } from '../../native/arguments.ts';
 import { ArgumentError, FileError } from '../../native/errors.ts';
 import { shown } from '../../native/fields.ts';
-import { reasonOf, writeFileAtomically } from '../../native/files.ts';
+import { type Json, reasonOf, writeFileAtomically } from '../../native/files.ts';
 import type { FileFields } from '../fields.ts';
 import { checkDefinition, type Definition, type ModelKind, namedTokens, type TokenName } from './definition.ts';
 import { type Engine, makeEngine } from './engine.ts';
@@ -75,7 +75,8 @@ export class Tokenizer {
   }
 
   /**
-   * Writes `tokenizer.json` and `tokenizer_config.json`, as Hugging Face's libraries read them.
+   * Writes `tokenizer.json` and `tokenizer_config.json`, as Hugging Face's libraries read them. Where the configuration names neither class nor special
+   * tokens, as of a folder with a vocabulary alone, they are named, since Hugging Face would take another class by the model's kind.
    *
    * @throws FileError when the folder cannot be written.
    */
@@ -83,7 +84,15 @@ export class Tokenizer {
     checkArgument('folder', folder, aPath);
     const definition = { version: '1.0', truncation: null, padding: null, ...this.#definition.json };
     writeFileAtomically(path.join(folder, 'tokenizer.json'), `${JSON.stringify(definition, null, 2)}\n`);
-    writeFileAtomically(path.join(folder, 'tokenizer_config.json'), `${JSON.stringify(this.config, null, 2)}\n`);
+    writeFileAtomically(path.join(folder, 'tokenizer_config.json'), `${JSON.stringify(this.#namedConfig(), null, 2)}\n`);
+  }
+
+  #namedConfig(): { readonly [key: string]: Json } {
+    const missing = ([name]: readonly [string, Json]): boolean => this.config.raw(name) === undefined;
+    const tokens = [...this.#ids].map(([name, id]) => [`${name}_token`, this.idToToken(id) as string] as const);
+    const added = [...tokens, ['tokenizer_class', 'PreTrainedTokenizerFast'] as const].filter(missing);
+    const told = Object.entries(this.config.toJSON()).map(([name, value]) => [name, asAddedToken(value)] as const);
+    return Object.fromEntries([...told, ...added]);
   }
 
   /** This tokenizer with a special token more; itself if it has that already. New tokens take the next free id. */
@@ -269,6 +278,13 @@ export function checkEncodeOptions(options: EncodeOptions): void {
     const [expected, fits] = ENCODE_OPTIONS[name as keyof EncodeOptions];
     if (value !== undefined && !fits(value)) throw new ArgumentError(name, expected, shown(value));
   }
+}
+
+/** A special token as this file has it: special_tokens_map.json, which goes into it, leaves out what kind of object it is, and Hugging Face refuses it then. */
+function asAddedToken(value: Json): Json {
+  if (Array.isArray(value)) return value.map(asAddedToken);
+  const isToken = typeof value === 'object' && value !== null && 'content' in value && 'single_word' in value;
+  return isToken ? { ...value, __type: 'AddedToken' } : value;
 }
 
 /** Runs what reads the definition; the library's own errors say nothing of files. */
