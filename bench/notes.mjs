@@ -13,6 +13,9 @@ a row runs, the two sides are checked to compute the same, as said below; where 
   picture at a time or eight together. Zero-shot VQA, eight pictures together: questions of 6 to 13 tokens, padded on the left; length penalty −1, 1 to 10 new tokens.
   Checked before the clock runs, by the same two processes: the ids of every row of the batch (one at a time: of the first 8 pictures, 2 at OPT-125m's size), all equal, padding
   included. Rates count the tokens of the sequences that are given out.
+- **Two workers.** The same eight pictures and questions in one call of \`Blip2\` with \`workers: 2\`, each a thread with the model over the same mapped file, of half of the threads. Ours
+  begins with bytes of pixels of the model's size (no file is decoded), and ends with text; the peer is given the pixel values that its own processor makes of the same bytes, and
+  the questions' ids, and ends with ids. Checked by the same two processes: ids (ours by the model alone, before) and all texts, equal. The rows beside them are one model with all threads.
 - **Pictures** go from a JPEG file to a normalised tensor on one core, against Pillow with NumPy (checked: the sum of the values); **WebDataset** from tar files to batches with
   random crops and flips, against webdataset, Pillow and torchvision (checked: the mean).
 - **Cold start** runs from the start of the process to the caption of a JPEG file, the demo model's files in the system's cache; **peak RSS** is that process's. Checked: the

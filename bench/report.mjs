@@ -6,15 +6,17 @@ import { isDisturbed, QUIET } from './results.mjs';
 const number = (value) =>
   value >= 1000 ? Math.round(value).toLocaleString('en-US') : value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 
-export const isMet = ({ better, goal }, ratio) => (better === 'less' ? ratio <= goal : ratio >= goal);
+/** Rows without a goal miss none. */
+export const isMet = ({ better, goal }, ratio) => goal === null || (better === 'less' ? ratio <= goal : ratio >= goal);
 
 const HEAD = ['row', 'ours', 'theirs', 'ratio', 'rounds', 'goal', 'met', 'others', 'measured'];
 
 /** One row's cells. */
 export function cells(row, result) {
-  const goal = `${row.better === 'less' ? '≤' : '≥'} ${row.goal} ×`;
+  const goal = row.goal === null ? '–' : `${row.better === 'less' ? '≤' : '≥'} ${row.goal} ×`;
   const measured = [result.date, ...(result.commit === null ? [] : [result.commit])].join(', ');
-  if (result.outcome !== undefined) return [row.title, '–', '–', result.outcome, '', goal, 'no', '', measured];
+  if (result.outcome !== undefined)
+    return [row.title, '–', '–', result.outcome, '', goal, row.goal === null ? '–' : 'no', '', measured];
   const { ours, theirs, ratio, range, rounds } = result;
   const spread = rounds === 1 ? '1' : `${rounds}: ${range[0].toFixed(2)}–${range[1].toFixed(2)}`;
   return [
@@ -24,7 +26,7 @@ export function cells(row, result) {
     `${ratio.toFixed(2)} ×`,
     spread,
     goal,
-    isMet(row, ratio) ? 'yes' : 'no',
+    row.goal === null ? '–' : isMet(row, ratio) ? 'yes' : 'no',
     loadOf(result),
     measured,
   ];

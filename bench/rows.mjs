@@ -37,6 +37,11 @@ const sameSizeAndScore = (ours, theirs) => {
   const gap = Math.abs(ours.score - theirs.score);
   return sameSize(ours, theirs) || (gap <= 1e-2 * Math.abs(theirs.score) ? '' : `score ${ours.score} against ${theirs.score}`);
 };
+const sameTexts = (ours, theirs) =>
+  sameIds(ours, theirs) ||
+  (JSON.stringify(ours.texts) === JSON.stringify(theirs.texts)
+    ? ''
+    : `texts ${JSON.stringify(ours.texts)} against ${JSON.stringify(theirs.texts)}`);
 const sameSum = (ours, theirs) =>
   ours.values === theirs.values && Math.abs(ours.sum - theirs.sum) < 1e-3 * ours.values
     ? ''
@@ -57,22 +62,17 @@ const train = (key, title, settings, goal, more) =>
 const captions = (key, title, model, newTokens, check, goal, more) =>
   turns(key, title, 'captions', { model, beams: 5, newTokens, check }, 'tokens/s', goal, sameIds, more);
 /** Eight pictures together: captions of nothing but the picture, and the paper's zero-shot answers, to questions of eight lengths. */
+const eight = (model, words) => ({
+  model,
+  batch: 8,
+  ...(words ? { words } : {}),
+  options: words ? { numBeams: 5, maxNewTokens: 10, minNewTokens: 1, lengthPenalty: -1 } : { numBeams: 5, maxNewTokens: 20 },
+});
 const together = (key, title, model, words, goal, more) =>
-  turns(
-    key,
-    `${title}, batch 8`,
-    'answers',
-    {
-      model,
-      batch: 8,
-      ...(words ? { words } : {}),
-      options: words ? { numBeams: 5, maxNewTokens: 10, minNewTokens: 1, lengthPenalty: -1 } : { numBeams: 5, maxNewTokens: 20 },
-    },
-    'tokens/s',
-    goal,
-    sameIds,
-    more,
-  );
+  turns(key, `${title}, batch 8`, 'answers', eight(model, words), 'tokens/s', goal, sameIds, more);
+/** The same by `Blip2` with workers, from bytes of pixels to texts; the peer is given the pixel values. */
+const pooled = (key, title, model, words, goal) =>
+  turns(key, `${title}, batch 8, two workers`, 'workers', { ...eight(model, words), workers: 2 }, 'tokens/s', goal, sameTexts);
 const pictures = (key, title, picture, goal) =>
   turns(key, title, 'pictures', { picture, side: 224, threads: 1 }, 'pictures/s', goal, sameSum, { oneCore: true });
 
@@ -163,9 +163,11 @@ export const rows = [
   }),
   captions('captions-demo', 'beam-5 captions, demo model', 'demo', 20, 8, 3),
   captions('captions-opt', 'beam-5 captions, OPT-125m size', 'opt-125m', 20, 2, 1.1, { rounds: 7 }),
-  together('batch-captions-demo', 'beam-5 captions, demo model', 'demo', null, 3),
+  pooled('batch-captions-demo', 'beam-5 captions, demo model', 'demo', null, 3),
+  together('batch-captions-demo-one', 'beam-5 captions, demo model', 'demo', null, null),
   together('batch-captions-opt', 'beam-5 captions, OPT-125m size', 'opt-125m', null, 1.3, { rounds: 7 }),
-  together('batch-vqa-demo', 'zero-shot VQA, 5 beams, demo model', 'demo', [8, 50], 3),
+  pooled('batch-vqa-demo', 'zero-shot VQA, 5 beams, demo model', 'demo', [8, 50], 3),
+  together('batch-vqa-demo-one', 'zero-shot VQA, 5 beams, demo model', 'demo', [8, 50], null),
   together('batch-vqa-opt', 'zero-shot VQA, 5 beams, OPT-125m size', 'opt-125m', [100, 997], 1.3, { rounds: 7 }),
   pictures('picture-640', 'picture to tensor, one core, 640 × 480', '640x480.jpg', 1.2),
   pictures('picture-2048', 'picture to tensor, one core, 2048 × 1365', '2048x1365.jpg', 1.8),
