@@ -23,6 +23,7 @@ const staleAfter = 15_000;
 interface Holder {
   readonly pid: number;
   readonly id: string;
+  readonly content: string;
 }
 
 /**
@@ -77,22 +78,38 @@ async function acquire(
   }
 }
 
-// A link appears with its content, so nobody can read a lock that does not yet name its holder.
-function take(file: string): { id: string; descriptor: number } | undefined {
-  const content = `${process.pid} ${randomUUID()}`;
+/** Makes a lock file that says `content`; undefined where there is one already. The descriptor is the caller's to close. */
+export function take(file: string, content = `${process.pid} ${randomUUID()}`): { id: string; descriptor: number } | undefined {
   const id = idOf(content);
-  const draft = `${file}.${id}`;
+  const draft = `${file}.${randomUUID()}`;
   const descriptor = openSync(draft, 'wx');
   try {
     writeSync(descriptor, content);
+    // A link appears with its content, so nobody can read a lock that does not yet name its holder.
     linkSync(draft, file);
     return { id, descriptor };
   } catch (error) {
     closeSync(descriptor);
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return undefined;
+    if (NO_LINKS.has(code)) return takeWithoutLink(file, content, id);
     throw error;
   } finally {
     rmSync(draft, { force: true });
+  }
+}
+
+/** What file systems without links say. */
+const NO_LINKS = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
+
+function takeWithoutLink(file: string, content: string, id: string): { id: string; descriptor: number } | undefined {
+  try {
+    const descriptor = openSync(file, 'wx');
+    writeSync(descriptor, content);
+    return { id, descriptor };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
+    throw error;
   }
 }
 
@@ -123,9 +140,9 @@ export function holderOf(file: string): Holder | undefined {
   try {
     // A pipe in the lock's place would be waited for without end, and a link to nowhere be asked again and again.
     const stat = lstatSync(file);
-    if (!stat.isFile()) throw new FileError(file, 'is no lock of a setup: expected a regular file');
+    if (!stat.isFile()) throw new FileError(file, 'is no lock: expected a regular file');
     const content = readFileSync(file, 'utf8');
-    return { pid: Number(content.split(' ')[0]), id: idOf(content) };
+    return { pid: Number(content.split(' ')[0]), id: idOf(content), content };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

@@ -13,6 +13,7 @@ import {
   type TrainingLog,
   type TrainingResult,
 } from '../train/index.ts';
+import { checkRunFree, holdRun } from '../train/run-lock.ts';
 import { combinedEvaluation } from './evaluation-results.ts';
 import { type RecipeRunOptions, recipeBatchSize } from './recipe-trainer.ts';
 import { leftOut, openTrainingData } from './run-data.ts';
@@ -85,8 +86,9 @@ export function lastCheckpoint(folder: string): string | null {
   return new CheckpointFolder(path.join(folder, 'checkpoints')).latest();
 }
 
-/** @throws ArgumentError where a run that is not to go on would begin in the folder of another */
+/** @throws ArgumentError where a run that is not to go on would begin in the folder of another; RunHeldError where another process trains in it */
 export function checkFolder(folder: string, resume: boolean): void {
+  checkRunFree(folder);
   if (!resume && lastCheckpoint(folder) !== null) {
     throw new ArgumentError('run.out', 'a folder without a run in it, or --resume', folder);
   }
@@ -97,9 +99,25 @@ export function checkFolder(folder: string, resume: boolean): void {
  * `checkpoints/`, `log.jsonl` and TensorBoard's event files.
  */
 export async function openRun<R extends TrainingRecipe, S>(
+  plan: Plan<R, S>,
+  parts: StageParts,
+  options: RunOptions,
+): Promise<Run<R>> {
+  const release = await holdRun(plan.settings.out, false);
+  try {
+    return await openHeld(plan, parts, options, release);
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+/** Opens a run in a folder that this process holds until it has run. */
+async function openHeld<R extends TrainingRecipe, S>(
   { recipe, settings }: Plan<R, S>,
   { stage, model, tokenizer, ...parts }: StageParts,
   { resume = false, logs: more, signal }: RunOptions,
+  release: () => void,
 ): Promise<Run<R>> {
   const { out, device, checkpoints, logEvery, features, evaluation } = settings;
   const { visionDtype: dtype, image, seed } = recipe;
@@ -143,6 +161,7 @@ export async function openRun<R extends TrainingRecipe, S>(
       data.close();
       encoder.dispose();
       await parts.dispose?.();
+      release();
     }
   };
   return { recipe, settings, started, model, dataset: { name, length }, run };

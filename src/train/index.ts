@@ -18,5 +18,6 @@ export { TensorBoardLog } from './logs/tensorboard.ts';
 export { type FoundIn, NonFiniteError } from './non-finite.ts';
 export type { Objective, StepLosses } from './objective.ts';
 export type { CheckpointOptions, TrainerOptions, TrainingEvaluation } from './options.ts';
+export { RunHeldError } from './run-lock.ts';
 export type { Precision } from './step.ts';
 export { Trainer, type TrainingResult } from './trainer.ts';

@@ -13,6 +13,7 @@ import type { LateNumbers } from './late.ts';
 import type { StepRecord } from './logs/log.ts';
 import { NonFiniteError } from './non-finite.ts';
 import { checkOptions, checkRecipe, type TrainerOptions } from './options.ts';
+import { holdRun } from './run-lock.ts';
 import { Speed } from './speed.ts';
 import { BAD, deviceOf, GRADIENT_NORM, LOSS_SCALE, TrainingStep } from './step.ts';
 import { tensorsIn } from './tensors-in.ts';
@@ -87,14 +88,16 @@ export class Trainer<B, P = B> {
   /**
    * Trains to the end, and frees the optimizer's moving averages then. May be called once.
    *
-   * @throws NonFiniteError; ArgumentError for a folder with another run in it; FileError where it cannot be written; what data, objective
-   *   and evaluation throw
+   * @throws NonFiniteError; ArgumentError for a folder with another run in it; RunHeldError for one that another process trains in; FileError
+   *   where it cannot be written; what data, objective and evaluation throw
    */
   async run(): Promise<TrainingResult> {
     const { data, logs = [], signal, signals = true } = this.#options;
     let interrupt: Interrupt | null = null;
     let stream: BatchStream<B> | null = null;
+    let release: (() => void) | null = null;
     try {
+      release = await holdRun(this.#options.directory, true);
       const state = this.#begin();
       for (const log of logs) log.open(this.#done);
       if (state !== undefined) this.#say(`going on after step ${this.#done}`);
@@ -115,6 +118,7 @@ export class Trainer<B, P = B> {
       this.#step.dispose();
       this.#scaler?.dispose();
       this.#options.optimizer.dispose();
+      release?.();
     }
   }
 

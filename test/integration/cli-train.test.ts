@@ -86,6 +86,14 @@ test('a run that is killed, or interrupted, goes on bit for bit, told nothing bu
 
   const killed = start(train('ended', ...flags));
   await reached(killed, 'ended', 13);
+  killed.child.kill('SIGSTOP'); // not to be done before the other one has begun
+  const log = fs.readFileSync(at('ended', 'log.jsonl'), 'utf8');
+  const beside = await blip2(['train', 'stage1', '--out', at('ended'), '--resume']);
+  expect(beside.code).toBe(1);
+  expect(beside.err).toBe(
+    `blip2: ${at('ended')}: process ${killed.child.pid} on ${os.hostname()} trains in it; end it first, or take another folder\n`,
+  );
+  expect(fs.readFileSync(at('ended', 'log.jsonl'), 'utf8')).toBe(log);
   killed.child.kill('SIGKILL');
   expect((await killed.ended).signal).toBe('SIGKILL');
 
