@@ -1,7 +1,16 @@
 import type { Command } from 'commander';
 import { print, untilSignal } from './exit.ts';
 import { DEFAULT_HELP, modelFolder } from './model.ts';
-import { addWritingFields, checkPictures, isStage1, withBlip2, withStage1, writingSettings } from './writing.ts';
+import {
+  addRunFlags,
+  addWritingFields,
+  checkPictures,
+  isStage1,
+  type RunFlags,
+  withBlip2,
+  withStage1,
+  writingSettings,
+} from './writing.ts';
 
 /** `blip2 caption …` */
 export function addCaption(program: Command): void {
@@ -14,7 +23,6 @@ export function addCaption(program: Command): void {
       "a folder or the Hub's owner/name: Hugging Face's Blip2ForConditionalGeneration, or a run of stage 1",
     )
     .option('--prompt <text>', 'what each caption goes on from, such as "a photo of"; not with a run of stage 1')
-    .option('--checkpoint <which>', 'of a run: last, best or a step')
     .option('--json', 'a JSON object a line: { "image": …, "caption": … }')
     .addHelpText(
       'after',
@@ -28,25 +36,25 @@ Examples:
   blip2 caption --model run *.jpg --json > captions.jsonl`,
     )
     .action(caption);
+  addRunFlags(command);
   addWritingFields(command);
 }
 
-interface CaptionFlags extends Readonly<Record<string, unknown>> {
+interface CaptionFlags extends Readonly<Record<string, unknown>>, RunFlags {
   readonly model?: string;
   readonly prompt?: string;
-  readonly checkpoint?: string;
   readonly json?: boolean;
 }
 
 async function caption(pictures: readonly string[], flags: CaptionFlags): Promise<void> {
-  const { model, prompt, checkpoint, json = false, ...rest } = flags;
+  const { model, prompt, checkpoint: _, visionWeights: __, json = false, ...rest } = flags;
   const settings = writingSettings(rest);
   checkPictures(pictures);
   const folder = await modelFolder(model);
-  const isRun = await isStage1(folder, prompt, checkpoint);
+  const isRun = await isStage1(folder, prompt, flags);
   const captions = await untilSignal((signal) => {
     const { where, writing } = settings;
-    if (isRun) return withStage1(folder, checkpoint, where, (stage1) => stage1.caption(pictures, { ...writing, signal }));
+    if (isRun) return withStage1(folder, flags, where, (stage1) => stage1.caption(pictures, { ...writing, signal }));
     const options = { ...settings.writing, signal, ...(prompt === undefined ? {} : { prompt }) };
     return withBlip2(folder, settings.where, (blip2) => blip2.caption(pictures, options));
   });

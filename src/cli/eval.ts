@@ -6,10 +6,20 @@ import { addFields, settingsOf } from './flags.ts';
 import { DATA_HELP } from './help.ts';
 import { downloaded, withFolders } from './model.ts';
 import { Progress } from './progress.ts';
-import { addWritingFields, checkChoosing, isStage1, withBlip2, withStage1, writingSettings } from './writing.ts';
+import {
+  addRunFlags,
+  addWritingFields,
+  checkChoosing,
+  isStage1,
+  type RunFlags,
+  withBlip2,
+  withStage1,
+  writingSettings,
+} from './writing.ts';
 
 const WORDS: Readonly<Record<string, string>> = {
   checkpoint: 'of a run: last, best or a step',
+  visionWeights: "of a run: its tower's weights, if they have been moved",
   device: 'cpu, cuda, cuda:1, …',
   dtype: 'of the products: float32, bfloat16',
   batchSize: 'pictures at a time',
@@ -56,7 +66,7 @@ const TEST_SPLIT = "Of Karpathy's split, test is taken unless split=… says oth
 
 async function evalRetrieval({ json = false, ...flags }: Readonly<Record<string, unknown>>): Promise<void> {
   const { measureRetrieval } = await import('../recipes/index.ts');
-  const settings = await withFolders(settingsOf(flags) as unknown as RetrievalSettings, ['model']);
+  const settings = await withFolders(settingsOf(flags) as unknown as RetrievalSettings, ['model', 'visionWeights']);
   const { pictures, texts, metrics } = await untilSignal(async (signal) => {
     const progress = new PhaseProgress();
     try {
@@ -132,7 +142,6 @@ function addEvalCaption(parent: Command): void {
     )
     .requiredOption('--data <source...>', 'pictures with captions, see below')
     .option('--images <folder>', 'where the pictures are that files name; beside the file unless told')
-    .option('--checkpoint <which>', 'of a run: last, best or a step')
     .option('--prompt <text>', 'what each caption goes on from ("a photo of"); not with a run of stage 1')
     .option('--output <file>', "the captions, as COCO's evaluation reads them")
     .option('--json', 'the figures as JSON')
@@ -146,6 +155,7 @@ Example:
   blip2 eval caption --model Salesforce/blip2-opt-2.7b --data dataset_coco.json --images coco --output results.json`,
     )
     .action(evalCaption);
+  addRunFlags(command);
   addWritingFields(command);
 }
 
@@ -156,16 +166,16 @@ interface EvalFlags extends Readonly<Record<string, unknown>> {
 }
 
 async function evalCaption(
-  flags: EvalFlags & {
-    readonly data: readonly string[];
-    readonly prompt?: string;
-    readonly output?: string;
-    readonly checkpoint?: string;
-  },
+  flags: EvalFlags &
+    RunFlags & {
+      readonly data: readonly string[];
+      readonly prompt?: string;
+      readonly output?: string;
+    },
 ) {
-  const { model, data, images, prompt, output, checkpoint, json = false, ...rest } = flags;
+  const { model, data, images, prompt, output, checkpoint: _, visionWeights: __, json = false, ...rest } = flags;
   const folder = await downloaded(model);
-  const isRun = await isStage1(folder, prompt, checkpoint);
+  const isRun = await isStage1(folder, prompt, flags);
   const { openDataset } = await import('../data/index.ts');
   const { evaluateCaptions } = await import('../tasks/index.ts');
   const { where, writing } = writingSettings(rest);
@@ -173,7 +183,7 @@ async function evalCaption(
   const given = { ...writing, ...(prompt === undefined ? {} : { prompt }), ...(output === undefined ? {} : { output }) };
   const { results, metrics } = await shown('pictures', (signal, onProgress) => {
     const measure = (writer: CaptionModel) => evaluateCaptions(writer, pictures, { ...given, signal, onProgress });
-    return isRun ? withStage1(folder, checkpoint, where, measure) : withBlip2(folder, where, measure);
+    return isRun ? withStage1(folder, flags, where, measure) : withBlip2(folder, where, measure);
   });
   tell(json, { pictures: results.length, metrics }, `${results.length} pictures`, metrics ?? {});
 }

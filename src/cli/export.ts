@@ -5,7 +5,7 @@ import { readJsonObject } from '../native/files.ts';
 import type { ExportedLavis, ExportedRun, ExportLavisOptions, ExportRunOptions } from '../recipes/index.ts';
 import { note, print, UsageError } from './exit.ts';
 import { flagOf, parseValue } from './flags.ts';
-import { downloaded } from './model.ts';
+import { downloaded, withFolders } from './model.ts';
 
 /** `blip2 export …` */
 export function addExport(program: Command): void {
@@ -19,11 +19,11 @@ export function addExport(program: Command): void {
     .option('--dtype <name>', 'of the weights: float32, bfloat16, float16')
     .option(
       '--language-model <folder>',
-      "of LAVIS's file: the frozen language model that it was trained with, or owner/name of the Hub",
+      "of LAVIS's file: the frozen language model that it was trained with, or owner/name of the Hub; of a run: if it has been moved",
     )
     .option(
       '--vision-weights <path>',
-      "of LAVIS's file: the frozen tower's weights, such as eva_vit_g.pth, unless it has a tower itself",
+      "of LAVIS's file: the frozen tower's weights, such as eva_vit_g.pth, unless it has a tower itself; of a run: if they have been moved",
     )
     .option('--vision <name>', "of LAVIS's file: the tower, eva-vit-g unless told, or a folder of Hugging Face")
     .option('--tokenizer <folder>', "of LAVIS's file: of another tokenizer than the language model's")
@@ -46,7 +46,7 @@ Examples:
 type Flags = Readonly<Record<string, string | boolean | undefined>>;
 
 const OF_RUNS = ['checkpoint', 'format'];
-const OF_LAVIS = ['languageModel', 'visionWeights', 'vision', 'tokenizer', 'config'];
+const OF_LAVIS = ['vision', 'tokenizer', 'config'];
 
 async function exportModel(
   source: string,
@@ -65,7 +65,8 @@ async function exportModel(
 
 async function exportFolder(run: string, to: string, { checkpoint, ...rest }: Flags): Promise<ExportedRun> {
   const { exportRun } = await import('../recipes/index.ts');
-  const options = checkpoint === undefined ? rest : { ...rest, checkpoint: parseValue(checkpoint as string) };
+  const own = await withFolders(rest, ['languageModel', 'visionWeights']);
+  const options = checkpoint === undefined ? own : { ...own, checkpoint: parseValue(checkpoint as string) };
   return exportRun(run, to, options as ExportRunOptions);
 }
 

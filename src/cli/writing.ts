@@ -6,7 +6,8 @@ import type { Blip2, ModelOptions } from '../pipeline/index.ts';
 import type { TrainedStage1 } from '../recipes/index.ts';
 import type { Device } from '../tensor/index.ts';
 import { UsageError } from './exit.ts';
-import { addFields, parseValue, settingsOf } from './flags.ts';
+import { addFields, flagOf, parseValue, settingsOf } from './flags.ts';
+import { downloaded } from './model.ts';
 
 const WORDS: Readonly<Record<string, string>> = {
   device: 'cpu, cuda, cuda:1, …',
@@ -70,23 +71,37 @@ export async function withBlip2<T>(folder: string, where: ModelOptions, body: (b
   }
 }
 
+/** What is for runs of the first stage only. */
+export interface RunFlags {
+  readonly checkpoint?: string;
+  readonly visionWeights?: string;
+}
+
+/** Gives a command these flags. */
+export function addRunFlags(command: Command): Command {
+  return command
+    .option('--checkpoint <which>', 'of a run: last, best or a step')
+    .option('--vision-weights <path>', "of a run: its tower's weights, if they have been moved");
+}
+
 /**
  * Whether a folder that is to caption is a run of the first stage, rather than a model of Hugging Face's.
  * @throws FileError for anything else; UsageError for flags of the other kind
  */
-export async function isStage1(folder: string, prompt: string | undefined, checkpoint: string | undefined): Promise<boolean> {
+export async function isStage1(folder: string, prompt: string | undefined, flags: RunFlags): Promise<boolean> {
   const { modelKind } = await import('../recipes/index.ts');
   const isRun = modelKind(folder, ['stage1', 'Blip2ForConditionalGeneration']) === 'stage1';
   if (isRun && prompt !== undefined)
     throw new UsageError('--prompt is for models with a language model, and this is a run of stage 1');
-  if (!isRun && checkpoint !== undefined) throw new UsageError('--checkpoint is for runs, and this is a folder of Hugging Face');
+  const odd = (['checkpoint', 'visionWeights'] as const).find((name) => flags[name] !== undefined);
+  if (!isRun && odd !== undefined) throw new UsageError(`${flagOf(odd)} is for runs, and this is a folder of Hugging Face`);
   return isRun;
 }
 
 /** Opens a run of the first stage, which captions in its own way, and lets go of it in the end. */
 export async function withStage1<T>(
   folder: string,
-  checkpoint: string | undefined,
+  { checkpoint, visionWeights: moved }: RunFlags,
   { device = 'cpu' as Device, threads, workers }: ModelOptions,
   body: (stage1: TrainedStage1) => Promise<T>,
 ): Promise<T> {
@@ -95,7 +110,8 @@ export async function withStage1<T>(
   const { setThreads } = await import('../tensor/index.ts');
   if (threads !== undefined) setThreads(threads);
   const which = checkpoint === undefined ? 'last' : (parseValue(checkpoint) as string | number);
-  const stage1 = openStage1(folder, { device, checkpoint: which });
+  const visionWeights = moved === undefined ? undefined : await downloaded(moved);
+  const stage1 = openStage1(folder, { device, checkpoint: which, visionWeights });
   try {
     return await body(stage1);
   } finally {

@@ -2,13 +2,13 @@ import path from 'node:path';
 import { ImageProcessor, Tokenizer } from '../data/index.ts';
 import { writeModelFolder } from '../models/checkpoint.ts';
 import { Blip2ForPretraining, loadVisionTower, saveLavis, type VisionModel } from '../models/index.ts';
-import { anObject, aPath, checkArgument } from '../native/arguments.ts';
+import { anObject, aPath, checkArgument, optional } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { building } from '../nn/index.ts';
 import { loadTrained } from '../train/index.ts';
 import { exportStage2, loadStage2 } from './export-stage2.ts';
 import { findRun, modelKind, type SavedRun } from './open-run.ts';
-import { readSettings } from './open-stage1.ts';
+import { readSettings, towerWeights } from './open-stage1.ts';
 import { TOKENIZER } from './run.ts';
 import { STAGE1 } from './run-stage1.ts';
 import { STAGE2 } from './run-stage2.ts';
@@ -21,6 +21,10 @@ export interface ExportRunOptions {
   format?: 'hf' | 'lavis';
   /** Of the weights; float32 (stage 1), or each part's own (stage 2), unless told. */
   dtype?: 'float32' | 'bfloat16' | 'float16';
+  /** The tower's weights, where those that the run was told have been moved. */
+  visionWeights?: string | undefined;
+  /** Of the second stage: the language model's folder, where it has been moved. */
+  languageModel?: string | undefined;
 }
 
 /** What {@link exportRun} has written. */
@@ -54,9 +58,11 @@ export function exportRun(place: string, target: string, options: ExportRunOptio
   if (!dtypes.includes(dtype)) throw new ArgumentError('run.dtype', 'float32, bfloat16 or float16', JSON.stringify(dtype));
   const stage = modelKind(place, ['stage1', 'stage2']) === 'stage1' ? STAGE1 : STAGE2;
   const run = findRun(place, stage, checkpoint);
-  if (stage === STAGE1) writeStage1(run, target, format, dtype ?? 'float32');
+  if (stage === STAGE1 && options.languageModel !== undefined)
+    throw new ArgumentError('run.languageModel', 'none, as this is a run of stage 1,', options.languageModel);
+  if (stage === STAGE1) writeStage1(run, target, format, options);
   else if (format === 'lavis') throw new ArgumentError('run.format', 'hf, as this is a run of stage 2,', 'lavis');
-  else writeStage2(run, target, dtype);
+  else writeStage2(run, target, options);
   return { stage, checkpoint: run.checkpoint, format, target: path.resolve(target) };
 }
 
@@ -64,7 +70,7 @@ function writeStage1(
   { folder, checkpoint, settings }: SavedRun,
   target: string,
   format: string,
-  dtype: 'float32' | 'bfloat16' | 'float16',
+  { dtype = 'float32', visionWeights: moved }: ExportRunOptions,
 ) {
   const { recipe, visionWeights } = readSettings(folder, settings);
   const model = building({}, () => new Blip2ForPretraining(recipe.model));
@@ -77,7 +83,7 @@ function writeStage1(
       throw new ArgumentError('run.format', "lavis, as Hugging Face's BLIP-2 has no other tower than EVA-CLIP's,", 'hf');
     }
     const tokenizer = Tokenizer.fromPretrained(path.join(folder, TOKENIZER));
-    const visionModel = loadVisionTower(recipe.vision, visionWeights, { dtype }) as VisionModel;
+    const visionModel = loadVisionTower(recipe.vision, towerWeights(visionWeights, moved), { dtype }) as VisionModel;
     const { size, imageMean, imageStd } = recipe.image;
     writeModelFolder(target, (place) => {
       model.savePretrained(place, { visionModel });
@@ -90,8 +96,15 @@ function writeStage1(
   }
 }
 
-function writeStage2({ folder, checkpoint, settings }: SavedRun, target: string, dtype: ExportRunOptions['dtype']): void {
-  const { visionWeights, languageModelWeights } = settings as Record<string, unknown>;
+function writeStage2(
+  { folder, checkpoint, settings }: SavedRun,
+  target: string,
+  { dtype, languageModel, visionWeights: moved }: ExportRunOptions,
+): void {
+  checkArgument('languageModel', languageModel, optional(aPath));
+  const { visionWeights: told, languageModelWeights: ownModel } = settings as Record<string, unknown>;
+  const languageModelWeights = languageModel ?? ownModel;
+  const visionWeights = typeof told === 'string' ? towerWeights(told, moved) : moved;
   if (typeof visionWeights !== 'string' || typeof languageModelWeights !== 'string') {
     throw new FileError(path.join(folder, 'run.json'), 'expected paths for visionWeights and languageModelWeights');
   }

@@ -12,7 +12,7 @@ import { anObject, checkArgument } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { evaluateRetrieval, type RetrievalModel, type RetrievalProgress, type RetrievalResult } from '../tasks/index.ts';
 import { setThreads, type Tensor } from '../tensor/index.ts';
-import { choice, count, overridden, type Rules, whole } from './fields.ts';
+import { choice, count, orNull, overridden, type Rules, whole } from './fields.ts';
 import { modelKind } from './open-run.ts';
 import { openStage1 } from './open-stage1.ts';
 import { type DataSettings, place, RUN_RULES, type RunSettings } from './run-settings.ts';
@@ -23,6 +23,8 @@ export interface RetrievalSettings extends Pick<RunSettings, 'images' | 'device'
   readonly model: string;
   /** Which checkpoint of a run: `'last'`, `'best'` or a step. */
   readonly checkpoint: string | number;
+  /** Of a run: the tower's weights, where they have been moved; null where they have not. */
+  readonly visionWeights: string | null;
   /** Pictures with captions; of Karpathy's split `test` unless told. */
   readonly data: DataSettings;
   /** Number format of the products; of a folder also that of the weights. */
@@ -35,6 +37,7 @@ export interface RetrievalSettings extends Pick<RunSettings, 'images' | 'device'
 
 const DEFAULTS: Omit<RetrievalSettings, 'model' | 'data'> = {
   checkpoint: 'last',
+  visionWeights: null,
   images: null,
   device: 'cpu',
   threads: null,
@@ -60,6 +63,7 @@ const RULES = {
   maxBroken,
   model: place,
   checkpoint: { fits: (value) => value === 'last' || value === 'best' || whole.fits(value), expected: 'last, best or a step' },
+  visionWeights: orNull(place),
   dtype: choice('float32', 'bfloat16'),
   batchSize: count,
   topK: whole,
@@ -119,8 +123,12 @@ export async function measureRetrieval(
   }
 }
 
-function openModel({ model: folder, device, dtype, checkpoint }: RetrievalSettings): Opened {
-  if (modelKind(folder, ['stage1', 'Blip2ForImageTextRetrieval']) === 'stage1') return openStage1(folder, { device, checkpoint });
+function openModel({ model: folder, device, dtype, checkpoint, visionWeights }: RetrievalSettings): Opened {
+  if (modelKind(folder, ['stage1', 'Blip2ForImageTextRetrieval']) === 'stage1') {
+    return openStage1(folder, { device, checkpoint, visionWeights: visionWeights ?? undefined });
+  }
+  if (visionWeights !== null)
+    throw new ArgumentError('run.visionWeights', "null, as a folder of Hugging Face's has its tower,", visionWeights);
   const { size, imageMean, imageStd } = ImageProcessor.fromPretrained(folder).config;
   const model = Blip2ForImageTextRetrieval.fromPretrained(folder, { device, dtype });
   return {

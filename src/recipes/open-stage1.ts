@@ -1,8 +1,9 @@
+import fs from 'node:fs';
 import path from 'node:path';
 import { evalTransform, ImageProcessor, type ImageSource, type ImageTransform, Tokenizer } from '../data/index.ts';
 import type { GenerateOptions } from '../generate/index.ts';
 import { Blip2ForPretraining, loadVisionTower } from '../models/index.ts';
-import { anObject, checkArgument } from '../native/arguments.ts';
+import { anObject, aPath, checkArgument, optional } from '../native/arguments.ts';
 import { FileError } from '../native/errors.ts';
 import { building } from '../nn/index.ts';
 import type { Device } from '../tensor/index.ts';
@@ -19,6 +20,8 @@ export interface OpenRunOptions {
   device?: Device;
   /** `'last'` (unless told), `'best'` or a step. */
   checkpoint?: string | number;
+  /** The tower's weights, where those that the run was told have been moved. */
+  visionWeights?: string | undefined;
 }
 
 /** A model of the first stage, as a run has left it. */
@@ -54,7 +57,8 @@ export function openStage1(folder: string, options: OpenRunOptions = {}): Traine
   checkArgument('options', options, anObject);
   const { device = 'cpu', checkpoint: which = 'last' } = options;
   const run = findRun(folder, STAGE1, which);
-  const { recipe, visionWeights } = readSettings(run.folder, run.settings);
+  const { recipe, visionWeights: told } = readSettings(run.folder, run.settings);
+  const visionWeights = towerWeights(told, options.visionWeights);
   const model = building({ device }, () => new Blip2ForPretraining(recipe.model));
   loadTrained(run.checkpoint, model);
   const { visionDtype: dtype, image } = recipe;
@@ -86,6 +90,19 @@ export function openStage1(folder: string, options: OpenRunOptions = {}): Traine
       encoder.dispose();
     },
   };
+}
+
+/**
+ * Where a run's tower is: as it was told, or where somebody says that it has been moved.
+ * @throws FileError where it is not
+ */
+export function towerWeights(told: string, moved: string | undefined): string {
+  checkArgument('visionWeights', moved, optional(aPath));
+  const place = moved ?? told;
+  if (fs.existsSync(place)) return place;
+  const remedy =
+    moved === undefined ? ' any more, where the run had them: visionWeights (--vision-weights) says where they are now' : '';
+  throw new FileError(place, `there are no weights of the vision tower${remedy}`);
 }
 
 /** The recipe and the tower's weights among a run's settings, which stand in a file. */

@@ -33,6 +33,43 @@ test('stage 1: trained, asked for captions, exported', async () => {
   expect(ok(trained)).toEqual(OK);
 
   const picture = at('pictures/red-blue.png');
+  const tower = at('tower.safetensors');
+  const moved = at('elsewhere.safetensors');
+  fs.renameSync(tower, moved);
+  const where = ['--vision-weights', moved];
+  const own = ['--threads', '1', '--model', at('run1')];
+  const retrieval = [
+    'eval',
+    'retrieval',
+    '--data',
+    at('karpathy.json'),
+    '--images',
+    at('pictures'),
+    '--top-k',
+    '3',
+    '--json',
+    ...own,
+  ];
+  const commands = [['caption', picture, ...own], retrieval, ['export', at('run1'), '--to', at('moved')]];
+  const lost = await Promise.all(commands.map((command) => blip2(command)));
+  const now = 'visionWeights (--vision-weights) says where they are now';
+  for (const { code, err } of lost)
+    expect([code, err]).toEqual([
+      1,
+      `blip2: ${tower}: there are no weights of the vision tower any more, where the run had them: ${now}\n`,
+    ]);
+  const found = await Promise.all(commands.map((command) => blip2([...command, ...where])));
+  expect(found.map(ok)).toEqual([OK, OK, OK]);
+  fs.renameSync(moved, tower);
+  const before = await Promise.all(commands.map((command) => blip2(command)));
+  expect(found.map(({ out }) => out)).toEqual(before.map(({ out }) => out));
+  const none = await blip2([...retrieval.slice(0, -1), at('moved'), ...where]);
+  expect([none.code, none.err]).toEqual([2, expect.stringContaining('--vision-weights')]);
+  const wordy = await blip2(['export', at('run1'), '--to', at('wordy'), '--language-model', at('language')]);
+  expect([wordy.code, wordy.err]).toEqual([
+    2,
+    expect.stringContaining('expected none, as this is a run of stage 1, for --language-model'),
+  ]);
   const caption = await blip2(['caption', picture, '--model', at('run1'), '--threads', '1', '--json']);
   expect(ok(caption)).toEqual(OK);
   const { image, caption: text } = JSON.parse(caption.out) as { image: string; caption: string };
@@ -150,6 +187,12 @@ test('stage 2: trained on from it, resumed, exported, and asked', async () => {
     format: 'hf',
     target: at('whole'),
   });
+  fs.renameSync(at('opt'), at('opt-elsewhere'));
+  fs.renameSync(at('tower.safetensors'), at('elsewhere.safetensors'));
+  const moved = ['--vision-weights', at('elsewhere.safetensors'), '--language-model', at('opt-elsewhere')];
+  expect(ok(await blip2(['export', at('run2'), '--to', at('whole-moved'), ...moved]))).toEqual(OK);
+  for (const name of fs.readdirSync(at('whole')))
+    expect([name, fs.readFileSync(at('whole-moved', name)).equals(fs.readFileSync(at('whole', name)))]).toEqual([name, true]);
   const few = ['--model', at('whole'), '--max-new-tokens', '4', '--threads', '1'];
   const caption = await blip2(['caption', at('pictures/red-blue.png'), ...few]);
   expect(ok(caption)).toEqual(OK);
