@@ -14,6 +14,7 @@ export function addExport(program: Command): void {
     .description("write what a run, or LAVIS's second stage, has trained for Hugging Face and blip2 caption, or for LAVIS")
     .argument('<run>', "the folder of a run, or of one of its checkpoints; or LAVIS's file, such as blip2_pretrained_opt2.7b.pth")
     .requiredOption('--to <folder>', 'the folder to be made; with --format lavis the file')
+    .option('--overwrite', 'replace what is in the folder, or the file, of --to')
     .option('--checkpoint <which>', 'of a run: last, best or a step (last)')
     .option('--format <name>', "of a run: hf, Hugging Face's folder; lavis, LAVIS's names, of stage 1 (hf)")
     .option('--dtype <name>', 'of the weights: float32, bfloat16, float16')
@@ -50,7 +51,7 @@ const OF_LAVIS = ['vision', 'tokenizer', 'config'];
 
 async function exportModel(
   source: string,
-  { to, json = false, ...flags }: Flags & { to: string; json?: boolean },
+  { to, overwrite = false, json = false, ...flags }: Flags & { to: string; overwrite?: boolean; json?: boolean },
 ): Promise<void> {
   if (!fs.existsSync(source)) throw new FileError(source, 'there is no such file or folder');
   const isFile = fs.statSync(source, { throwIfNoEntry: false })?.isFile() ?? false;
@@ -58,9 +59,18 @@ async function exportModel(
   if (odd !== undefined) {
     throw new UsageError(`${flagOf(odd)} is for ${isFile ? 'runs, and this is a file' : "LAVIS's files, and this is none"}`);
   }
+  if (!overwrite) checkFree(to);
   const exported = isFile ? await exportFile(source, to, flags) : await exportFolder(source, to, flags);
   note(`written: ${to}`);
   if (json) print(JSON.stringify(exported));
+}
+
+/** @throws FileError where there is something that would be replaced, such as another model */
+function checkFree(target: string): void {
+  const stat = fs.statSync(target, { throwIfNoEntry: false });
+  if (stat === undefined || (stat.isDirectory() && fs.readdirSync(target).length === 0)) return;
+  const there = stat.isDirectory() ? 'has files in it' : 'is there already';
+  throw new FileError(target, `${there}: expected a new name or an empty folder for --to, or --overwrite`);
 }
 
 async function exportFolder(run: string, to: string, { checkpoint, ...rest }: Flags): Promise<ExportedRun> {

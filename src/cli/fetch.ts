@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createReadStream, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { createReadStream, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { SetupError } from '../native/errors.ts';
+import { makeFolder } from '../native/files.ts';
 import { lastLines, runChild } from './child.ts';
 import { Progress } from './progress.ts';
 import { megabytes, platformTags, type Wheel } from './wheels.ts';
@@ -27,7 +28,7 @@ export async function download(wanted: readonly Wheel[], platform: string, folde
   if (pip === undefined)
     throw new SetupError(`no pip was found (tried ${pips.map((words) => words.join(' ')).join(', ')}). ${byHand(wanted)}`);
   const scratch = path.join(folder, 'scratch');
-  mkdirSync(scratch, { recursive: true });
+  makeFolder(scratch);
   const [command = '', ...first] = pip;
   const args = [
     ...first,

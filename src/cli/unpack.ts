@@ -1,9 +1,10 @@
-import { createWriteStream, mkdirSync, statSync } from 'node:fs';
+import { createWriteStream, statSync } from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { crc32 } from 'node:zlib';
 import yauzl from 'yauzl';
 import { FileError } from '../native/errors.ts';
+import { makeFolder } from '../native/files.ts';
 
 // The largest wheels that are asked for hold about 1 GB; more than this is no libtorch.
 const largestArchive = 16e9;
@@ -40,7 +41,7 @@ export async function unpack(
       let done = 0;
       onBytes(0, all);
       for (const { entry, file } of wanted) {
-        mkdirSync(path.dirname(file), { recursive: true });
+        makeFolder(path.dirname(file));
         let checksum = 0;
         await pipeline(
           await zip.openReadStreamPromise(entry),

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { readBytes, writeFileAtomically } from '../native/files.ts';
+import { makeFolder, readBytes, writeFileAtomically } from '../native/files.ts';
 
 /** A commit as git names it. */
 export const COMMIT = /^[0-9a-f]{40}$/;
@@ -43,7 +43,7 @@ export class CachedRepository {
   setCommit(revision: string, commit: string): void {
     if (revision === commit) return;
     const file = path.join(this.folder, 'refs', revision);
-    fs.mkdirSync(path.dirname(file), { recursive: true });
+    makeFolder(path.dirname(file));
     writeFileAtomically(file, commit);
   }
 
@@ -78,7 +78,7 @@ export class CachedRepository {
   /** Gives a content its name in a commit's snapshot. */
   link(commit: string, name: string, digest: string): void {
     const file = path.join(this.snapshot(commit), name);
-    fs.mkdirSync(path.dirname(file), { recursive: true });
+    makeFolder(path.dirname(file));
     const link = `${file}.${randomBytes(4).toString('hex')}`;
     fs.symlinkSync(path.relative(path.dirname(file), this.blob(digest)), link);
     fs.renameSync(link, file);

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FileError } from '../native/errors.ts';
-import { reasonOf } from '../native/files.ts';
+import { makeFolder, reasonOf } from '../native/files.ts';
 import type { RemoteFile } from './client.ts';
 import { HubError } from './errors.ts';
 
@@ -36,7 +36,7 @@ export interface Transfer {
 export async function transfer(job: Transfer): Promise<void> {
   const { id, name, file, target, signal } = job;
   const part = `${target}.incomplete`;
-  attempt(target, () => fs.mkdirSync(path.dirname(target), { recursive: true }));
+  attempt(target, () => makeFolder(path.dirname(target)));
   for (let failures = 0; ; ) {
     signal?.throwIfAborted();
     const before = there(part, file.size);

@@ -10,6 +10,20 @@ export function reasonOf(error: unknown): string {
   return message.replace(/, \w+ '.*'( -> '.*')?$/s, '');
 }
 
+/**
+ * Makes a folder and those that it lies in, where they are not there. Node's own way tries for ever where the system lets nobody make one, as in /proc.
+ * Throws the system's errors.
+ */
+export function makeFolder(folder: string): void {
+  const parent = path.dirname(path.resolve(folder));
+  if (!fs.existsSync(parent)) makeFolder(parent);
+  try {
+    fs.mkdirSync(folder);
+  } catch (error) {
+    if (!fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw error;
+  }
+}
+
 /** Appends bytes to the file that is being written. */
 export type Write = (bytes: Uint8Array) => void;
 

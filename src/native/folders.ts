@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { FileError } from './errors.ts';
-import { reasonOf } from './files.ts';
+import { makeFolder, reasonOf } from './files.ts';
 
 /** What goes into a folder, and what of an earlier content goes with it. */
 export interface FolderContent {
@@ -28,7 +28,7 @@ export function writeFolder(directory: string, content: FolderContent): void {
   const mark = `${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   const staging = there ? path.join(target, `.${mark}`) : path.join(path.dirname(target), `.${path.basename(target)}.${mark}`);
   try {
-    attempt(directory, () => fs.mkdirSync(staging, { recursive: true }));
+    attempt(directory, () => makeFolder(staging));
     content.write(staging);
     attempt(directory, () => {
       if (there) replace(target, staging, content);

@@ -1,20 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import {
-  closeSync,
-  futimesSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, futimesSync, linkSync, lstatSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FileError } from './errors.ts';
-import { reasonOf } from './files.ts';
+import { makeFolder, reasonOf } from './files.ts';
 
 const heartbeat = 1_000;
 const staleAfter = 15_000;
@@ -58,7 +47,7 @@ async function acquire(
   onWait: (pid: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<{ id: string; descriptor: number }> {
-  mkdirSync(path.dirname(file), { recursive: true });
+  makeFolder(path.dirname(file));
   for (let told = false; ; ) {
     signal?.throwIfAborted();
     const own = take(file);

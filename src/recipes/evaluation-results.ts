@@ -1,14 +1,13 @@
-import fs from 'node:fs';
 import path from 'node:path';
 import { arrayOf, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
-import { reasonOf, writeFileAtomically } from '../native/files.ts';
+import { makeFolder, reasonOf, writeFileAtomically } from '../native/files.ts';
 import type { TrainingEvaluation } from '../train/index.ts';
 
 /** Writes what a model wrote after a step: `<name>-00001000.json`. @throws FileError */
 export function writeResults(directory: string, name: string, step: number, results: readonly object[]): void {
   try {
-    fs.mkdirSync(directory, { recursive: true });
+    makeFolder(directory);
   } catch (error) {
     throw new FileError(directory, `cannot be made: ${reasonOf(error)}`, { cause: error });
   }

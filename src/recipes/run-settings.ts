@@ -3,7 +3,7 @@ import path from 'node:path';
 import { type DatasetSource, type ImageTransform, parseDatasetSource } from '../data/index.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
-import { readJsonObject, reasonOf, writeFileAtomically } from '../native/files.ts';
+import { makeFolder, readJsonObject, reasonOf, writeFileAtomically } from '../native/files.ts';
 import type { Device } from '../tensor/index.ts';
 import type { CheckpointOptions } from '../train/index.ts';
 import { count, flag, orNull, overridden, probability, type Rule, type Rules, whole } from './fields.ts';
@@ -269,7 +269,7 @@ export function stageOf(folder: string): string | undefined {
 export function writeRun(folder: string, stage: string, settings: object): void {
   const { out: _, ...rest } = settings as { out?: string };
   try {
-    fs.mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
   } catch (error) {
     throw new FileError(folder, `cannot be made: ${reasonOf(error)}`, { cause: error });
   }

@@ -1,8 +1,8 @@
-import fs from 'node:fs';
 import path from 'node:path';
 import { type Batch, type BrokenSample, evalTransform, loader, openDataset, type Tokenizer } from '../data/index.ts';
 import { loadVisionTower } from '../models/index.ts';
 import { ArgumentError } from '../native/errors.ts';
+import { makeFolder } from '../native/files.ts';
 import type { Module } from '../nn/index.ts';
 import {
   CheckpointFolder,
@@ -135,7 +135,7 @@ async function openHeld<R extends TrainingRecipe, S>(
   });
   const write = (): void => writeRun(out, stage, { ...settings, ...recipe });
   if (!started) write();
-  fs.mkdirSync(path.join(out, TOKENIZER), { recursive: true });
+  makeFolder(path.join(out, TOKENIZER));
   tokenizer.savePretrained(path.join(out, TOKENIZER));
   const trainer = parts.trainer({
     encoder: features === null ? encoder : null,

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { aPath, checkArgument, having } from '../native/arguments.ts';
 import { FileError } from '../native/errors.ts';
 import { JsonFields } from '../native/fields.ts';
-import { type Json, readJson, reasonOf, writeFileAtomically } from '../native/files.ts';
+import { type Json, makeFolder, readJson, reasonOf, writeFileAtomically } from '../native/files.ts';
 import { type Module, StateDictError } from '../nn/index.ts';
 import type { AdamW, AdamWSettings, LossScalerState } from '../optim/index.ts';
 import { openSafetensors, saveSafetensors, type Tensor } from '../tensor/index.ts';
@@ -61,7 +61,7 @@ export function saveTraining(folder: string, model: Module, optimizer: AdamW, st
     `.${path.basename(folder)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`,
   );
   try {
-    attempt(folder, () => fs.mkdirSync(temporary, { recursive: true }));
+    attempt(folder, () => makeFolder(temporary));
     saveSafetensors(path.join(temporary, MODEL), whole ? model.stateDict() : trainedState(model));
     saveSafetensors(path.join(temporary, OPTIMIZER), named(model, optimizer).tensors);
     saveRunState(temporary, model, optimizer, state);

@@ -10,7 +10,7 @@ import { readRange } from '../data/read.ts';
 import { anId, arrayOf, checkArgument, having } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { JsonFields } from '../native/fields.ts';
-import { readJson, reasonOf, writeFileAtomically } from '../native/files.ts';
+import { makeFolder, readJson, reasonOf, writeFileAtomically } from '../native/files.ts';
 import { type Dtype, fromTypedArray, itemSize, scope, type Tensor } from '../tensor/index.ts';
 import { MappedPages } from '../tensor/mapped-pages.ts';
 import type { FrozenEncoder } from './encoder.ts';
@@ -169,7 +169,7 @@ async function build(folder: string, options: FeatureCacheOptions): Promise<void
     `.${path.basename(folder)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`,
   );
   try {
-    fs.mkdirSync(temporary, { recursive: true });
+    makeFolder(temporary);
     const index = await write(path.join(temporary, DATA), options);
     writeFileAtomically(path.join(temporary, INDEX), `${JSON.stringify({ format: FORMAT, ...index })}\n`);
     fs.renameSync(temporary, folder);

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { aPath, checkArgument } from '../native/arguments.ts';
 import { transferable } from '../native/error-transfer.ts';
 import { Blip2Error, FileError } from '../native/errors.ts';
-import { reasonOf } from '../native/files.ts';
+import { makeFolder, reasonOf } from '../native/files.ts';
 import { discard, holderOf, take } from '../native/lock.ts';
 
 /** A run's folder belongs to a process that trains in it, so that no other may. Nothing in it was changed. */
@@ -61,7 +61,7 @@ process.once('exit', () => {
  */
 export async function holdRun(directory: string, running: boolean): Promise<() => void> {
   const folder = attempt(directory, () => {
-    fs.mkdirSync(directory, { recursive: true });
+    makeFolder(directory);
     return fs.realpathSync(directory);
   });
   let own = held.get(folder);

@@ -1,7 +1,7 @@
-import fs from 'node:fs';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ArgumentError } from '../native/errors.ts';
+import { makeFolder } from '../native/files.ts';
 import { LossScaler } from '../optim/index.ts';
 import { type Device, deviceMemory } from '../tensor/index.ts';
 import { type BestCheckpoint, loadTraining, readRecipe, saveRunState, saveTraining } from './checkpoint.ts';
@@ -125,7 +125,7 @@ export class Trainer<B, P = B> {
   /** Takes over the last checkpoint; returns where the data was, or undefined for a new run. */
   #begin() {
     const { directory, resume = false, model, optimizer, recipe = null } = this.#options;
-    fs.mkdirSync(this.#folder.directory, { recursive: true });
+    makeFolder(this.#folder.directory);
     this.#folder.sweep();
     model.train();
     const latest = this.#folder.latest();

@@ -96,6 +96,15 @@ test('stage 1: trained, asked for captions, exported', async () => {
 
   const exported = await blip2(['export', at('run1'), '--to', at('itm')]);
   expect(ok(exported)).toEqual(OK);
+  const again = await blip2(['export', at('run1'), '--to', at('itm')]);
+  const remedy = 'expected a new name or an empty folder for --to, or --overwrite';
+  expect([again.code, again.err]).toEqual([1, `blip2: ${at('itm')}: has files in it: ${remedy}\n`]);
+  const onFile = await blip2(['export', at('run1'), '--to', at('bert/vocab.txt'), '--format', 'lavis']);
+  expect([onFile.code, onFile.err]).toEqual([1, expect.stringContaining(`is there already: ${remedy}`)]);
+  expect(ok(await blip2(['export', at('run1'), '--to', at('itm'), '--overwrite']))).toEqual(OK);
+  const nowhere = await blip2(['export', at('run1'), '--to', '/proc/x']);
+  if (process.platform === 'linux')
+    expect([nowhere.code, nowhere.err]).toEqual([1, expect.stringContaining('blip2: /proc/x: cannot be written: ')]);
   const model = Blip2ForPretraining.fromPretrained(at('itm'));
   const saved = loadSafetensors(at('run1/checkpoints/step-00000012/model.safetensors'));
   for (const [name, value] of saved) expect([name, model.stateDict().get(name)?.equal(value)]).toEqual([name, true]);

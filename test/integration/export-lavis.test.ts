@@ -181,7 +181,7 @@ describe('what does not fit is said', () => {
       2,
       /^blip2: --checkpoint is for runs, and this is a file\n$/,
     ],
-    [[lavis(''), '--vision-weights', 'x'], 2, /^blip2: --vision-weights is for LAVIS's files, and this is none\n$/],
+    [[lavis(''), '--vision', 'x'], 2, /^blip2: --vision is for LAVIS's files, and this is none\n$/],
     [[lavis('stage2.pth'), '--language-model', 'opt'], 2, /for --vision-weights|numAttentionHeads|num-attention-heads/],
     [['/nope.pth', '--language-model', 'opt'], 1, /^blip2: \/nope\.pth: there is no such file or folder\n$/],
     [[lavis('stage2.pth'), '--language-model', './nope'], 1, /^blip2: \.\/nope: there is no such folder\n$/],

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { FileError, loadSafetensors, openSafetensors, saveSafetensors, scope, tensor } from '../../src/index.ts';
+import { makeFolder } from '../../src/native/files.ts';
 import { writeFolder } from '../../src/native/folders.ts';
 
 let root: string;
@@ -9,6 +10,18 @@ beforeEach(() => {
   root = fs.mkdtempSync(path.join(os.tmpdir(), 'blip2-folders-'));
 });
 afterEach(() => fs.rmSync(root, { recursive: true }));
+
+test('folders are made with those that they lie in, and refused where that is for nobody to do', () => {
+  const deep = path.join(root, 'a', 'b', 'c');
+  makeFolder(deep);
+  makeFolder(deep);
+  expect(fs.statSync(deep).isDirectory()).toBe(true);
+  const file = path.join(root, 'file');
+  fs.writeFileSync(file, '');
+  expect(() => makeFolder(file)).toThrow(/EEXIST/);
+  expect(() => makeFolder(path.join(file, 'a', 'b'))).toThrow(/ENOTDIR/);
+  if (process.platform === 'linux') expect(() => makeFolder('/proc/none/a/b')).toThrow(/ENOENT|EACCES|EPERM/);
+});
 
 /** Runs with moves and removals that fail from the `failing`th on, or only that one; gives how many there were, and the error. */
 function failingAt(failing: number, forEver: boolean, run: () => void): { moves: number; error: unknown } {

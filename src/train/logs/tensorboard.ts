@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { aNumber, aSize, checkArgument, having, recordOf } from '../../native/arguments.ts';
 import { FileError } from '../../native/errors.ts';
-import { reasonOf } from '../../native/files.ts';
+import { makeFolder, reasonOf } from '../../native/files.ts';
 import { maskedCrc32c } from './crc32c.ts';
 import type { StepRecord, TrainingLog } from './log.ts';
 import { content, double, float, integer } from './protobuf.ts';
@@ -35,7 +35,7 @@ export class TensorBoardLog implements TrainingLog {
     const seconds = String(Math.floor(Date.now() / 1000)).padStart(10, '0');
     let file = path.join(this.folder, `events.out.tfevents.${seconds}.${os.hostname()}.${process.pid}`);
     for (let n = 1; fs.existsSync(file); n++) file = `${file.replace(/\.v\d+$/, '')}.v${n}`;
-    this.#attempt(() => fs.mkdirSync(this.folder, { recursive: true }));
+    this.#attempt(() => makeFolder(this.folder));
     this.#descriptor = this.#attempt(() => fs.openSync(file, 'wx'));
     this.#write(content(EVENT.fileVersion, 'brain.Event:2'));
     // TensorBoard drops what other files say of this step and later ones, also where a run begins anew that was killed before its first checkpoint.
