@@ -74,18 +74,27 @@ export function exportLavis(files: LavisFiles, target: string, options: ExportLa
  * The recipe that a file of LAVIS's second stage stands for, as far as a model is loaded by it: shapes as the file has them, the rest as in the paper.
  * T5 is run with the exact gelu, as LAVIS runs it.
  * @param languageModel the folder of the language model that it was trained with
- * @throws FileError for a file of something else; ArgumentError naming a field of the recipe
+ * @throws FileError for a file of something else, or of another kind of language model; ArgumentError naming a field of the recipe
  */
 export function lavisRecipe(checkpoint: string, languageModel: string, options: LavisRecipeOptions = {}): Stage2Recipe {
   checkArgument('checkpoint', checkpoint, aPath);
   checkArgument('languageModel', languageModel, aPath);
   checkArgument('options', options, anObject);
   const { vision, model = {}, ...rest } = options;
-  const { numQueryTokens, qformerConfig, tower } = readShapes(checkpoint);
+  const { numQueryTokens, qformerConfig, tower, projections } = readShapes(checkpoint);
+  const language = readLanguageConfig(languageModel);
+  // Two kinds may have the same width, as opt-6.7b and flan-t5-xxl.
+  if (!projections.includes(`${language.modelType}_proj`)) {
+    const found = `the file has ${projections.join(', ')}`;
+    throw new FileError(
+      checkpoint,
+      `expected ${language.modelType}_proj for the ${language.modelType} in ${languageModel} but ${found}`,
+    );
+  }
   return stage2({
     ...rest,
     vision: isFolderName(vision) ? readVisionTowerConfig(vision) : (vision ?? { architecture: 'eva', config: tower ?? {} }),
-    languageModel: asLavis(readLanguageConfig(languageModel)),
+    languageModel: asLavis(language),
     model: { numQueryTokens, ...model, qformerConfig: { ...qformerConfig, ...model.qformerConfig } },
   });
 }
@@ -114,6 +123,8 @@ interface Shapes {
   readonly qformerConfig: DeepPartial<Stage2Recipe['model']['qformerConfig']>;
   /** Undefined where the tower was frozen, and so left out. */
   readonly tower: object | undefined;
+  /** What it calls the projection to the language model, `opt_proj` or `t5_proj`. */
+  readonly projections: readonly string[];
 }
 
 const LAYER = /^Qformer\.bert\.encoder\.layer\.(\d+)\.(crossattention\.)?/;
@@ -124,10 +135,8 @@ function readShapes(checkpoint: string): Shapes {
   try {
     const root = file.has('model.query_tokens') ? 'model.' : '';
     const names = file.names.filter((name) => name.startsWith(root)).map((name) => name.slice(root.length));
-    if (
-      !names.includes('query_tokens') ||
-      !names.some((name) => /^\w+_proj\.weight$/.test(name) && !/^(?:vision|text)_/.test(name))
-    ) {
+    const projections = names.flatMap((name) => /^(?!vision_|text_)(\w+_proj)\.weight$/.exec(name)?.[1] ?? []);
+    if (!names.includes('query_tokens') || projections.length === 0) {
       const found = names.some((name) => name.startsWith('Qformer.')) ? 'one of the first, or of another model' : 'another';
       throw new FileError(
         checkpoint,
@@ -151,6 +160,7 @@ function readShapes(checkpoint: string): Shapes {
         crossAttentionFrequency: crossing[1] ?? last + 1,
       }),
       tower: towerOf(names, size),
+      projections,
     };
   } finally {
     file.close();

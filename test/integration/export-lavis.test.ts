@@ -169,6 +169,10 @@ describe('what does not fit is said', () => {
     expect(() => exportLavis({ ...parts, visionWeights: undefined }, never, config)).toThrow(ArgumentError);
     expect(() => exportLavis({ ...parts, visionWeights: undefined }, never, config)).toThrow('such as eva_vit_g.pth');
     expect(() => exportLavis({ ...parts, languageModel: '/nope' }, never, config)).toThrow('/nope: there is no such folder');
+    // Of the same width, as opt-6.7b and flan-t5-xxl are.
+    expect(() => exportLavis({ ...parts, languageModel: t5 }, never, config)).toThrow(
+      /stage2\.pth: expected t5_proj for the t5 in .* but the file has opt_proj$/,
+    );
     expect(() => exportLavis(parts, never)).toThrow(/of another shape .*for ln_vision\.weight \[1408\]/);
     expect(() => exportLavis(parts, never, { ...config, dtype: 'int8' as never })).toThrow('for run.dtype');
     expect(fs.existsSync(never)).toBe(false);
