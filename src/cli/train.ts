@@ -181,7 +181,7 @@ async function run<S>(load: () => Promise<Stage<S>>, number: number, flags: Trai
     print(JSON.stringify(stage.preview(settings, { resume }), null, 2));
     return;
   }
-  const { ProgressLog } = await import('../train/index.ts');
+  const { NonFiniteError, ProgressLog } = await import('../train/index.ts');
   const opened = await stage.open(settings, { resume, logs: ({ steps }) => [new ProgressLog(steps)] });
   const { recipe, model, dataset, started } = opened;
   const { out, device } = opened.settings;
@@ -189,7 +189,12 @@ async function run<S>(load: () => Promise<Stage<S>>, number: number, flags: Trai
   const pairs = dataset.length === undefined ? '' : ` (${dataset.length} pairs)`;
   note(`stage ${number} on ${device}: ${dataset.name}${pairs}, ${recipe.steps} steps of ${recipe.batchSize} pairs`);
   note(`${model.parameterCount()} parameters are trained; ${out} has checkpoints and logs (tensorboard --logdir ${out})`);
-  ended(await opened.run(), json);
+  try {
+    ended(await opened.run(), json);
+  } catch (error) {
+    if (!(error instanceof NonFiniteError)) throw error;
+    process.exitCode = exitCodes.failed; // the logs say it already, this terminal's among them
+  }
 }
 
 /** A configuration's settings, and the flags' in their place. */

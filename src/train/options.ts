@@ -99,8 +99,18 @@ export function checkRecipe(saved: Json, given: Json, path = 'recipe'): void {
       checkRecipe(saved[name] ?? null, given[name] ?? null, `${path}.${name}`);
     }
   } else if (JSON.stringify(saved) !== JSON.stringify(given)) {
-    throw new ArgumentError(path, `${JSON.stringify(saved)}, as the run began,`, JSON.stringify(given));
+    const began =
+      saved === null ? `none, as the checkpoint's state.json has none for ${path},` : `${brief(saved)}, as the run began,`;
+    throw new ArgumentError(path, began, brief(given));
   }
+}
+
+/** A field's value in a message: none of a whole recipe. */
+function brief(value: Json): string {
+  if (value === null) return 'none';
+  if (isObject(value)) return 'settings';
+  const text = JSON.stringify(value);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
 function isObject(value: Json): value is { readonly [key: string]: Json } {

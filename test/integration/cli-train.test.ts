@@ -260,3 +260,13 @@ test('settings may come from a file, and what would be run can be looked at', as
     expect.stringMatching(/^blip2: expected settings out of out, data, .*batchSize.* but received bachSize\n$/),
   ]);
 });
+
+test('numbers that are not finite end a run with one line', async () => {
+  const flags = ['--steps', '12', '--schedule.peak', '1e30', '--schedule.start', '1e30', '--schedule.warmup-steps', '1'];
+  const { code, err } = await blip2(train('infinite', ...captions(), ...flags));
+  expect(code).toBe(1);
+  expect(err.match(/gave numbers that are infinite or NaN/g)).toHaveLength(1);
+  expect(logged('infinite').at(-1)?.text).toMatch(
+    /^step \d+ gave numbers that are infinite or NaN: the first is .*There is no checkpoint yet$/,
+  );
+});

@@ -261,6 +261,12 @@ describe('checkpoints', () => {
     const going = (options: object): Promise<unknown> =>
       toy(directory, { steps: 3, resume: true, recipe, ...options }).trainer.run();
     await expect(going({ resume: false })).rejects.toThrow('expected a folder without a run in it, or resume for directory');
+    await expect(going({ recipe: { rate: 1, model: { width: 8, depth: { of: 2 } } } })).rejects.toThrow(
+      "expected none, as the checkpoint's state.json has none for recipe.model.depth, for recipe.model.depth but received settings",
+    );
+    await expect(going({ recipe: { rate: 1, model: 'x'.repeat(999) } })).rejects.toThrow(
+      `expected settings, as the run began, for recipe.model but received "${'x'.repeat(79)}…`,
+    );
     await expect(going({ recipe: { rate: 1, model: { width: 9 } } })).rejects.toThrow(
       'expected 8, as the run began, for recipe.model.width but received 9',
     );
