@@ -99,3 +99,9 @@ export function checkKeys(argument: string, value: object, names: readonly strin
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
+
+/** The fields that have a value: one that is undefined counts as not told, and so leaves a default as it is. */
+export function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const told = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(told) as { [K in keyof T]: Exclude<T[K], undefined> };
+}

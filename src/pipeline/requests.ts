@@ -1,5 +1,6 @@
 import type { GenerateOptions } from '../generate/index.ts';
 import { languageKind, languageKinds } from '../models/blip2/language/kinds.ts';
+import { defined } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import type { ModelCalls } from './calls.ts';
 import { EncodedImage, type ImageInput, type SentImage } from './encoded-image.ts';
@@ -119,7 +120,7 @@ export function captionRequest(
   if (prompt !== undefined && typeof prompt !== 'string') throw new ArgumentError('prompt', 'a string', typeof prompt);
   const sent = sentImages(worker, images);
   const prompts = sent.list.map(() => prompt ?? null);
-  return textRequest(sent, prompts, { ...CAPTION, ...defaults, ...rest });
+  return textRequest(sent, prompts, { ...CAPTION, ...defaults, ...defined(rest) });
 }
 
 export function answerRequest(
@@ -133,7 +134,7 @@ export function answerRequest(
   const { template, allowBlank, ...rest } = options;
   const sent = sentImages(asked.worker, images);
   const prompts = promptsOf(asked, questions, { template, allowBlank }, sent.list.length);
-  return textRequest(sent, prompts, { ...ANSWER, ...defaults, ...rest });
+  return textRequest(sent, prompts, { ...ANSWER, ...defaults, ...defined(rest) });
 }
 
 export function rankRequest(

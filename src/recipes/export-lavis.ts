@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { readLanguageConfig, readVisionTowerConfig, type TextConfig } from '../models/index.ts';
-import { anObject, aPath, checkArgument, having } from '../native/arguments.ts';
+import { anObject, aPath, checkArgument, defined, having } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { openWeights } from '../tensor/index.ts';
 import { exportStage2, loadStage2 } from './export-stage2.ts';
@@ -180,10 +180,4 @@ function towerOf(names: readonly string[], size: (name: string, dimension: numbe
     intermediateSize: size(`${of}blocks.0.mlp.fc1.weight`, 0),
     numHiddenLayers: Math.max(...blocks.map(Number)) + 1,
   });
-}
-
-function defined<T extends object>(fields: T): { [K in keyof T]: NonNullable<T[K]> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]: NonNullable<T[K]>;
-  };
 }

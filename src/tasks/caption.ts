@@ -1,6 +1,6 @@
 import { type BrokenSample, BrokenSamplesError, type Dataset, type ImageLocation, type ImageSource } from '../data/index.ts';
 import { readRange } from '../data/read.ts';
-import { anObjectOrArray, checkArgument, having } from '../native/arguments.ts';
+import { anObjectOrArray, checkArgument, defined, having } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { writeFileAtomically } from '../native/files.ts';
 import type { CaptionOptions, ImageInput } from '../pipeline/index.ts';
@@ -68,14 +68,14 @@ export async function evaluateCaptions(
   const pictures = await picturesOf(data, task.signal);
   const scored = hasReferences(pictures);
   const { batchSize } = task;
+  const how = writing(model, rest);
   const results: CaptionResult[] = [];
   for (let from = 0; from < pictures.length; from += batchSize) {
     const batch = pictures.slice(from, from + batchSize);
     const captions = await model.caption(
       batch.map(({ image }) => sourceOf(image)),
       {
-        ...(model.captionDefaults ?? DEFAULTS),
-        ...rest,
+        ...how,
         batchSize,
         ...(task.signal === undefined ? {} : { signal: task.signal }),
       },
@@ -87,6 +87,14 @@ export async function evaluateCaptions(
   if (!scored) return { results, metrics: null };
   const pairs = pictures.map(({ captions }, i) => ({ caption: results[i]?.caption as string, references: captions }));
   return { results, metrics: scoreCaptions(pairs) };
+}
+
+/** The model's way or the authors', with what was told; told to be short, captions may be shorter than theirs. */
+function writing({ captionDefaults = DEFAULTS }: CaptionModel, told: CaptionOptions): CaptionOptions {
+  const how: CaptionOptions = { ...captionDefaults, ...defined(told) };
+  const { minNewTokens, maxNewTokens } = how;
+  const tooLong = told.minNewTokens === undefined && minNewTokens !== undefined && minNewTokens > (maxNewTokens ?? Infinity);
+  return tooLong ? { ...how, minNewTokens: maxNewTokens } : how;
 }
 
 interface Picture {

@@ -51,6 +51,8 @@ test('captions are what the model writes, for one picture and for many', async (
   const all = await blip2.caption(photos, { batchSize: 2 });
   expect(all).toHaveLength(photos.length);
   expect(all[0]).toBe(expected);
+  // What is undefined is not told.
+  expect(await blip2.caption(chelsea, { prompt: undefined, numBeams: undefined, maxNewTokens: undefined })).toBe(expected);
   const prompted = await direct(coffee, 'a photo of', { numBeams: 2, maxNewTokens: 6 });
   expect(await blip2.caption(coffee, { prompt: 'a photo of', numBeams: 2, maxNewTokens: 6 })).toBe(prompted);
 });
@@ -69,6 +71,8 @@ test('answers put the question into the template, for questions of unequal lengt
   const expected = await Promise.all(questions.map((question) => direct(coffee, `Question: ${question} Answer:`, ANSWERING)));
   expect(await blip2.answer([coffee, coffee], questions)).toEqual(expected);
   expect(await blip2.answer(coffee, questions[1] as string)).toBe(expected[1]);
+  const untold = { template: undefined, numBeams: undefined, lengthPenalty: undefined };
+  expect(await blip2.answer(coffee, questions[1] as string, untold)).toBe(expected[1]);
   const custom = await direct(coffee, 'Q: $& why? A:', ANSWERING);
   expect(await blip2.answer(coffee, '$& why?', { template: 'Q: {} A:' })).toBe(custom);
 });

@@ -44,7 +44,13 @@ test.each([true, false])('captions every picture of a data set once, in batches;
   const progress: number[][] = [];
   const onProgress: CaptionTaskOptions['onProgress'] = ({ done, total }) => progress.push([done, total]);
   const data = await cocoCaptions(coco(), { grouped });
-  const { results, metrics } = await evaluateCaptions(model, data, { batchSize: 2, output, onProgress, numBeams: 3 });
+  const { results, metrics } = await evaluateCaptions(model, data, {
+    batchSize: 2,
+    output,
+    onProgress,
+    numBeams: 3,
+    prompt: undefined,
+  });
   expect(results).toEqual(
     ['ant', 'bee', 'cat', 'dog', 'emu'].map((name, i) => ({ image_id: 10 + i, caption: `A photo of ${name}.` })),
   );
@@ -67,6 +73,19 @@ test.each([true, false])('captions every picture of a data set once, in batches;
     ),
   );
   expect(metrics?.bleu4).toBeCloseTo(1, 8);
+});
+
+test('told to be short, captions may be shorter than by default', async () => {
+  const model = new Namer();
+  const data = [{ image: 'a.jpg', imageId: 1 }];
+  for (const told of [{ maxNewTokens: 5 }, { maxNewTokens: 5, minNewTokens: 2 }, { maxNewTokens: 9 }]) {
+    await evaluateCaptions(model, data, told);
+  }
+  expect(model.calls.map(({ options }) => [options?.minNewTokens, options?.maxNewTokens])).toEqual([
+    [5, 5],
+    [2, 5],
+    [8, 9],
+  ]);
 });
 
 test('pictures in tars are sent as their bytes; pictures without captions are not scored', async () => {
