@@ -41,7 +41,7 @@ export interface VqaTaskOptions extends AnswerOptions, TaskOptions {
   lemmatize?: Lemmatizer | undefined;
   /** Is called for every picture that cannot be used, whose questions are then left out; without it, such a picture ends the evaluation. */
   onBroken?: ((picture: BrokenSample) => void) | undefined;
-  /** With it, the share of pictures that may be broken, of 1,000 or of all so far, whichever is more; 0.01 unless told. */
+  /** With it, the share of pictures that may be broken, of 1,000 at least; 0.01 unless told. */
   maxBroken?: number | undefined;
 }
 
@@ -101,7 +101,8 @@ export async function evaluateVqa(model: VqaModel, set: QuestionSet, options: Vq
   const calling = { batchSize, ...(signal === undefined ? {} : { signal }) };
   const given = new Map<Question, VqaAnswer>();
   const order = byPicture(questions);
-  const pictures = new Pictures(model, calling, onBroken && { onBroken, count: new BrokenCount(maxBroken) });
+  const judged = { length: new Set(questions.map(({ image }) => image)).size, shuffled: false };
+  const pictures = new Pictures(model, calling, onBroken && { onBroken, count: new BrokenCount(maxBroken, judged) });
   try {
     for (let from = 0; from < order.length; from += batchSize) {
       const batch = order.slice(from, from + batchSize);

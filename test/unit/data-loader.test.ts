@@ -261,6 +261,18 @@ test('more than the set share of broken samples stops with a list', async () => 
   await expect(drain(dataset, { maxBroken: 0 })).rejects.toThrow(/^1 of the first/);
 });
 
+test('broken samples within the share do not stop it, however often they come', async () => {
+  const dataset = await lines('some-broken');
+  const options = { ...small, maxBroken: 0.004, batchSize: 40, epochs: 8, workers: 1 }; // 4 of 1,000
+  const whole = loader(dataset, options);
+  using first = (await whole.next()).value as Batch;
+  const resumed = loader(dataset, { ...options, state: whole.state() });
+  await whole.close();
+  let count = first.size;
+  for await (using batch of resumed) count += batch.size;
+  expect([count, resumed.broken.count]).toEqual([8 * COUNT, 8 * 4]);
+});
+
 test('a damaged tar stops the loader, and the batches before it come', async () => {
   const file = path.join(folder, 'damaged.tar');
   fs.writeFileSync(file, fs.readFileSync(path.join(folder, 'tars/0.tar')).subarray(0, -2000));

@@ -35,7 +35,10 @@ export interface LoaderOptions {
   cleanUp?: (caption: string) => string;
   /** Where the tensors go; the CPU unless told. */
   device?: Device;
-  /** The share of samples that may be broken before the loader stops, of 1,000 or of all so far, whichever is more; 0.01 unless told. */
+  /**
+   * The share of the data set's samples that may be broken, of 1,000 at least; 0.01 unless told. The loader stops where there are more, or where chance
+   * does not explain how many were broken so far. A set within the share can be gone through for any number of epochs.
+   */
   maxBroken?: number;
   /** Is called for every sample that is left out, for the log. */
   onBroken?: (sample: BrokenSample) => void;
@@ -63,6 +66,7 @@ type Settings = Required<Omit<LoaderOptions, 'state' | 'onBroken'>>;
 
 /** A sample on its way, and where its stream is after it: `draws` draws on from a mark. */
 interface Coming {
+  readonly epoch: number;
   readonly sample: Sample | BrokenSample;
   readonly prepared: Promise<Prepared>;
   readonly mark: () => Json;
@@ -93,7 +97,8 @@ export class Loader implements AsyncIterableIterator<Batch> {
     this.#dataset = dataset;
     this.#settings = withDefaults(options);
     this.#onBroken = options.onBroken ?? (() => {});
-    this.#broken = new BrokenCount(this.#settings.maxBroken);
+    const { maxBroken, shuffle } = this.#settings;
+    this.#broken = new BrokenCount(maxBroken, { length: dataset.length, shuffled: shuffle });
     const saved = options.state === undefined ? undefined : this.#check(new Position(options.state, 'state'));
     this.#samples = saved?.count('samples') ?? 0;
     this.#broken.seen = saved?.count('seen') ?? 0;
@@ -204,7 +209,7 @@ export class Loader implements AsyncIterableIterator<Batch> {
         ? Promise.resolve(sample)
         : preparer.prepare({ image: sample.image, random: [seed, drawn.epoch, sample.key] });
       prepared.catch(() => {}); // it is seen when its turn comes, if that comes
-      return { sample, prepared, mark, draws };
+      return { epoch: drawn.epoch, sample, prepared, mark, draws };
     };
   }
 
@@ -215,9 +220,10 @@ export class Loader implements AsyncIterableIterator<Batch> {
   }
 
   /** The picture of a sample, or none where it is broken. */
-  async #picture({ sample, prepared }: Coming): Promise<Picture[]> {
+  async #picture({ epoch, sample, prepared }: Coming): Promise<Picture[]> {
     const result = await prepared;
     this.#broken.seen++;
+    this.#broken.passes = Math.max(this.#broken.passes, epoch + 1);
     if (!('problem' in result) && !isBroken(sample)) return [{ ...result, sample }];
     const broken = { key: sample.key, problem: 'problem' in result ? result.problem : '' };
     this.#onBroken(broken);
