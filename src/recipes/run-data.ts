@@ -33,6 +33,7 @@ export function leftOut(logs: readonly TrainingLog[]): (sample: BrokenSample) =>
  * cannot be used are named in the logs.
  *
  * @param encoder of the cache
+ * @param signal ends the making of the cache
  * @throws FileError, ArgumentError for data that cannot be opened
  */
 export async function openTrainingData(
@@ -40,6 +41,7 @@ export async function openTrainingData(
   batches: BatchSettings,
   encoder: FrozenEncoder,
   logs: readonly TrainingLog[],
+  signal?: AbortSignal,
 ): Promise<TrainingData> {
   const { data, images, device, workers, maxBroken, features } = settings;
   const options = images === null ? {} : { images };
@@ -59,7 +61,15 @@ export async function openTrainingData(
       }
       const pictures = await openDataset(data, { ...options, grouped: true });
       const onProgress = now(INTERVAL, (count: number) => say(`encoded ${count} pictures`));
-      cache ??= await FeatureCache.open({ directory: features, encoder, dataset: pictures, transform, onProgress, ...common });
+      cache ??= await FeatureCache.open({
+        directory: features,
+        encoder,
+        dataset: pictures,
+        transform,
+        onProgress,
+        signal,
+        ...common,
+      });
       say(`features of ${cache.size} pictures are in ${cache.folder}`);
       return cachedBatches(dataset, cache, { batchSize, seed, state });
     },

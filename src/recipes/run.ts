@@ -26,7 +26,7 @@ export interface RunOptions {
   resume?: boolean;
   /** Logs beside the folder's own. */
   logs?: (recipe: TrainingRecipe) => readonly TrainingLog[];
-  /** Ends the run after the step it is at; it saves first. */
+  /** Ends the run after the step it is at; it saves first. While features are computed, when there is nothing to save, the run rejects with its reason. */
   signal?: AbortSignal;
 }
 
@@ -124,7 +124,8 @@ async function openHeld<R extends TrainingRecipe, S>(
   const started = lastCheckpoint(out) !== null;
   const encoder = new FrozenEncoder(loadVisionTower(recipe.vision, settings.visionWeights, { dtype, device }), dtype);
   const logs = [new JsonLinesLog(path.join(out, 'log.jsonl')), new TensorBoardLog(out), ...(more?.(recipe) ?? [])];
-  const data = await openTrainingData(settings, { batchSize: recipeBatchSize(recipe), transform: image, seed }, encoder, logs);
+  const batches = { batchSize: recipeBatchSize(recipe), transform: image, seed };
+  const data = await openTrainingData(settings, batches, encoder, logs, signal);
   const gallery = await openGallery(settings, recipe, logs);
   const evaluations = parts.evaluations({
     every: evaluation.every,

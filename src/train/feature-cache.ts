@@ -3,11 +3,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isBroken, type Sample } from '../data/datasets/sample.ts';
 import { type Dataset, type ImageTransform, type LoaderOptions, loader } from '../data/index.ts';
 import { numberOf } from '../data/loader/batch.ts';
 import { readRange } from '../data/read.ts';
-import { anId, arrayOf, checkArgument, having } from '../native/arguments.ts';
+import { anId, arrayOf, checkArgument, having, optional } from '../native/arguments.ts';
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { JsonFields } from '../native/fields.ts';
 import { makeFolder, readJson, reasonOf, writeFileAtomically } from '../native/files.ts';
@@ -29,6 +30,8 @@ export interface FeatureCacheOptions extends Pick<LoaderOptions, 'workers' | 'ma
   batchSize?: number;
   /** Is told how many pictures are done. */
   onProgress?: (pictures: number) => void;
+  /** Ends the making of a cache, of which nothing is left then. */
+  signal?: AbortSignal | undefined;
 }
 
 const DATA = 'features.bin';
@@ -65,7 +68,8 @@ export class FeatureCache {
   /**
    * Opens the cache of these pictures, weights and settings; makes it where it is not there yet. It appears whole or not at all.
    *
-   * @throws ArgumentError for a transform with random crops or flips; FileError for a damaged cache, or a folder that cannot be written
+   * @throws ArgumentError for a transform with random crops or flips; FileError for a damaged cache, or a folder that cannot be written; the
+   *   signal's reason once that is aborted
    */
   static async open(options: FeatureCacheOptions): Promise<FeatureCache> {
     checkArgument('options', options, having('directory', 'encoder', 'dataset', 'transform'));
@@ -78,8 +82,12 @@ export class FeatureCache {
         received,
       );
     }
+    const { signal } = options;
+    checkArgument('signal', signal, optional(having('throwIfAborted')));
+    signal?.throwIfAborted();
     const folder = path.join(options.directory, `features-${(await keyOf(options)).slice(0, 16)}`);
     if (!fs.existsSync(folder)) await build(folder, options);
+    signal?.throwIfAborted();
     const index = readIndex(path.join(folder, INDEX));
     const file = path.join(folder, DATA);
     const fail = (problem: string, cause?: ErrorOptions): Error => new FileError(file, problem, cause);
@@ -182,7 +190,7 @@ async function build(folder: string, options: FeatureCacheOptions): Promise<void
 }
 
 async function write(file: string, options: FeatureCacheOptions): Promise<Index> {
-  const { encoder, dataset, transform, batchSize = 32, onProgress, workers, maxBroken, onBroken } = options;
+  const { encoder, dataset, transform, batchSize = 32, onProgress, workers, maxBroken, onBroken, signal } = options;
   const given = Object.fromEntries(Object.entries({ workers, maxBroken, onBroken }).filter(([, value]) => value !== undefined));
   const batches = loader(dataset, {
     batchSize,
@@ -214,6 +222,8 @@ async function write(file: string, options: FeatureCacheOptions): Promise<Index>
       }
       batch.dispose();
       onProgress?.(ids.length);
+      await nextTurn(); // so that an abort is heard of
+      signal?.throwIfAborted();
     }
     const end = BigInt64Array.from(ids);
     writeAll(descriptor, new Uint8Array(end.buffer));

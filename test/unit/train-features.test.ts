@@ -210,6 +210,23 @@ describe('a cache of features', () => {
     await expect(open({ encoder })).rejects.toThrow(FileError);
   });
 
+  test('is not made any further once its signal is aborted, and nothing is left of it', async () => {
+    const directory = path.join(root, 'aborted');
+    fs.mkdirSync(directory);
+    const controller = new AbortController();
+    const done: number[] = [];
+    const onProgress = (count: number): void => {
+      done.push(count);
+      setImmediate(() => controller.abort(new Error('enough'))); // from the outside: not within the same turn
+    };
+    await expect(open({ directory, batchSize: 2, onProgress, signal: controller.signal })).rejects.toThrow('enough');
+    expect([done, fs.readdirSync(directory)]).toEqual([[1], []]);
+    await expect(open({ directory, signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before');
+    await expect(open({ directory, signal: 1 as never })).rejects.toThrow(ArgumentError);
+    (await open({ directory, signal: new AbortController().signal })).close();
+    expect(fs.readdirSync(directory)).toHaveLength(1);
+  });
+
   test('gives batches without opening a picture, in an order that goes on where it was', async () => {
     const cache = await open();
     const dataset = await jsonLines(captions, { images: photos });
