@@ -7,6 +7,10 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <torch/version.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "convert.h"
 #include "handles.h"
 
@@ -78,6 +82,16 @@ napi_value EmptyCache(napi_env env, napi_callback_info) {
   });
 }
 
+// glibc keeps what was freed for the next allocation; where much was freed for good, it has to be told to give it back.
+napi_value TrimMemory(napi_env env, napi_callback_info) {
+  return Guard(env, "trimMemory", [&]() -> napi_value {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+    return nullptr;
+  });
+}
+
 napi_value CpuCapability(napi_env env, napi_callback_info) {
   return Guard(env, "cpuCapability", [&]() -> napi_value { return ToJs(env, at::get_cpu_capability()); });
 }
@@ -92,6 +106,7 @@ void RegisterDevice(napi_env env, napi_value exports) {
   Export(env, exports, "synchronize", Synchronize);
   Export(env, exports, "deviceMemory", DeviceMemory);
   Export(env, exports, "emptyCache", EmptyCache);
+  Export(env, exports, "trimMemory", TrimMemory);
   Export(env, exports, "cpuCapability", CpuCapability);
   napi_set_named_property(env, exports, "builtFor", ToJs(env, std::string(TORCH_VERSION)));
 }

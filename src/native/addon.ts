@@ -91,5 +91,7 @@ export interface Addon {
   synchronize(device: string): void;
   deviceMemory(device: string): [allocated: number, reserved: number, peak: number];
   emptyCache(): void;
+  /** Gives the system back what malloc keeps of freed memory, where that is glibc's. */
+  trimMemory(): void;
   cpuCapability(): string;
 }

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
+import { trimMemory } from '../tensor/device.ts';
 import type { Device, Dtype, Tensor } from '../tensor/index.ts';
 import { packError } from './errors.ts';
 import type { Reply, Request } from './protocol.ts';
@@ -50,6 +51,7 @@ export function serve(port: MessagePort, service: Service): void {
       for (const abort of aborts.values()) abort.abort();
       void queue.then(() => {
         service.dispose();
+        trimMemory();
         port.close();
       });
     }

@@ -4,6 +4,7 @@ import { loadVisionTower } from '../models/index.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { makeFolder } from '../native/files.ts';
 import type { Module } from '../nn/index.ts';
+import { trimMemory } from '../tensor/device.ts';
 import {
   CheckpointFolder,
   FrozenEncoder,
@@ -162,6 +163,7 @@ async function openHeld<R extends TrainingRecipe, S>(
       data.close();
       encoder.dispose();
       await parts.dispose?.();
+      trimMemory(); // of the frozen models, which the trainer has not freed
       release();
     }
   };

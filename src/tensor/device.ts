@@ -31,3 +31,12 @@ export function deviceMemory(device: Device): { allocated: number; reserved: num
 export function emptyCache(): void {
   native(() => addon.emptyCache());
 }
+
+/**
+ * Gives the system back the host's memory that was freed and that malloc keeps for later, where that is glibc's. It takes milliseconds a gigabyte: for
+ * the end of what held a lot.
+ * @internal
+ */
+export function trimMemory(): void {
+  native(() => addon.trimMemory());
+}

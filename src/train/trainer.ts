@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ArgumentError } from '../native/errors.ts';
 import { makeFolder } from '../native/files.ts';
 import { LossScaler } from '../optim/index.ts';
+import { trimMemory } from '../tensor/device.ts';
 import { type Device, deviceMemory } from '../tensor/index.ts';
 import { type BestCheckpoint, loadTraining, readRecipe, saveRunState, saveTraining } from './checkpoint.ts';
 import { CheckpointFolder } from './checkpoint-folder.ts';
@@ -118,6 +119,7 @@ export class Trainer<B, P = B> {
       this.#step.dispose();
       this.#scaler?.dispose();
       this.#options.optimizer.dispose();
+      trimMemory();
       release?.();
     }
   }
