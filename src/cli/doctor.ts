@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { cpuFeatures, cpuInfo, hasFastBfloat16 } from '../native/bfloat16.ts';
 import { noDeviceReason } from '../native/cuda.ts';
 import { builtAddons, builtFiles, type Candidate, candidates, packageRoot, prebuildDirectory } from '../native/locate.ts';
 import { type Log, readStamp, sourceDigest } from './build.ts';
@@ -182,8 +183,8 @@ function describeCpu(probe: Probe, log: Log, note: Note): Pick<Report, 'threads'
     if (probe.threads < cores / 2)
       note(false, `libtorch uses ${probe.threads} of ${cores} cores`, 'unset OMP_NUM_THREADS, or raise it');
   }
-  const info = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
-  const flags = new Set(/^flags\s*:\s*(.*)$/m.exec(info)?.[1]?.split(' '));
+  const info = cpuInfo();
+  const flags = cpuFeatures(info);
   const features = ['avx2', 'avx512f', 'avx512_bf16', 'amx_bf16'];
   const seen =
     flags.size === 0 ? 'features unknown' : features.map((name) => `${name} ${flags.has(name) ? 'yes' : 'no'}`).join(', ');
@@ -193,7 +194,7 @@ function describeCpu(probe: Probe, log: Log, note: Note): Pick<Report, 'threads'
   if (info.includes('AuthenticAMD') && flags.has('avx2') && process.env.BLIP2_MKL !== 'fast') {
     note(false, "MKL runs its slower kernels on AMD's processors", 'set BLIP2_MKL=fast (docs/building.md says what that does)');
   }
-  if (flags.size > 0 && !flags.has('amx_bf16') && !flags.has('avx512_bf16')) {
+  if (flags.size > 0 && !hasFastBfloat16('cpu', flags)) {
     note(false, 'this CPU has no fast bfloat16 (AMX or AVX-512 BF16)', "keep the dtype 'float32' on the CPU");
   }
   const known = flags.size === 0 ? null : features.filter((name) => flags.has(name));

@@ -131,7 +131,8 @@ Examples:
 }
 
 const FIELDS_HELP = `Every field of the recipe has a flag, such as --model.num-query-tokens 16 or --vision.config.image-size 364;
---show-recipe lists them. Values in parentheses are those of the paper's run with ViT-g.`;
+--show-recipe lists them. Values in parentheses are those of the paper's run with ViT-g. Where the device is not fast in
+bfloat16 (\`blip2 doctor\` says it of a processor), visionDtype, languageModelDtype and precision are float32 unless told.`;
 
 function addRunOptions(command: Command): Command {
   return command

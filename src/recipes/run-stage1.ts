@@ -7,6 +7,7 @@ import { ArgumentError } from '../native/errors.ts';
 import { setThreads } from '../tensor/index.ts';
 import { captionEvaluation } from './caption-evaluation.ts';
 import type { Rules } from './fields.ts';
+import { chosenFormats } from './number-formats.ts';
 import { retrievalEvaluation } from './retrieval-evaluation.ts';
 import { checkFolder, lastCheckpoint, openRun, type Plan, type Run, type RunOptions, TOKENIZER } from './run.ts';
 import {
@@ -47,11 +48,13 @@ export type Stage1Settings = GivenSettings &
 export const STAGE1 = 'stage1';
 const RULES: Rules = { visionWeights: place, bert: place, tokenizer: place };
 const NEEDED = { visionWeights: "a file or folder with the tower's weights", bert: "a BERT's folder, or random" };
+const FORMATS = ['visionDtype', 'precision'] as const;
 const VISION_NAMES = ['eva-vit-g', 'clip-vit-l'];
 
 /**
  * Sets up a run of the first stage from settings alone, as the command line does. The folder `out` gets `run.json` (all that the run was
- * told), `tokenizer/`, `checkpoints/`, `log.jsonl` and TensorBoard's event files.
+ * told), `tokenizer/`, `checkpoints/`, `log.jsonl` and TensorBoard's event files. Number formats that are not told are float32 where the device is not
+ * fast in bfloat16, and else the paper's, as {@link stage1} has them.
  *
  * @throws ArgumentError naming a setting (`run.<name>`) or a field of the recipe (`recipe.<name>`); FileError for files that are missing or not
  *   as expected; StateDictError for weights of another shape
@@ -60,7 +63,7 @@ export async function stage1Run(given: Stage1Settings, options: RunOptions = {})
   checkArgument('given', given, anObject);
   checkArgument('options', options, anObject);
   const { resume = false } = options;
-  const { recipe, settings, tokenizerFolder } = plan(given, resume);
+  const { recipe, settings, remark, tokenizerFolder } = plan(given, options);
   checkGiven(settings, NEEDED, resume);
   if (tokenizerFolder === undefined)
     throw new ArgumentError('run.tokenizer', "a tokenizer's folder, as there is no BERT,", 'none');
@@ -75,7 +78,7 @@ export async function stage1Run(given: Stage1Settings, options: RunOptions = {})
   const { topK, captions: pictures } = evaluation;
   const precision = recipe.precision === 'float32' ? 'float32' : 'bfloat16';
   return openRun(
-    { recipe, settings },
+    { recipe, settings, remark },
     {
       stage: STAGE1,
       model,
@@ -98,7 +101,7 @@ interface Stage1Plan extends Plan<Stage1Recipe, Stage1Sources> {
 }
 
 /** What would be run, from settings that need not be complete. */
-function plan(given: Partial<Stage1Settings>, resume: boolean): Stage1Plan {
+function plan(given: Partial<Stage1Settings>, { resume = false, fastBfloat16 }: RunOptions): Stage1Plan {
   const { told, goesOn } = toldOf(given, STAGE1, resume);
   const { vision: tower = 'eva-vit-g', ...others } = told;
   checkNames(others, [...Object.keys(RULES), ...Object.keys(stage1Defaults())]);
@@ -117,14 +120,16 @@ function plan(given: Partial<Stage1Settings>, resume: boolean): Stage1Plan {
   if (!goesOn) checkFolders({ bert, tokenizer });
   const options = rest as Omit<Stage1RecipeOptions, 'vision'>;
   const words = goesOn ? {} : wordsOf(settings);
+  const { formats, remark } = chosenFormats(goesOn ? [] : FORMATS, options, settings.device, fastBfloat16);
   const recipe = stage1({
     ...options,
+    ...formats,
     vision: (isFolder ? readVisionTowerConfig(tower) : tower) as Stage1RecipeOptions['vision'],
     model: { ...words, ...options.model, qformerConfig: { ...words.qformerConfig, ...options.model?.qformerConfig } },
   });
   checkFeatures(settings, recipe.image);
   checkEvaluation(settings, false);
-  return { recipe, settings, tokenizerFolder: goesOn ? path.join(settings.out, TOKENIZER) : settings.tokenizer };
+  return { recipe, settings, remark, tokenizerFolder: goesOn ? path.join(settings.out, TOKENIZER) : settings.tokenizer };
 }
 
 /** Said before anything in them is looked for. */
@@ -141,10 +146,10 @@ function checkFolders(folders: Readonly<Record<'bert' | 'tokenizer', string | un
  * What settings come to, as the run would be told it, without opening data or weights; they need not be complete.
  * @throws ArgumentError as {@link stage1Run} does
  */
-export function stage1Preview(given: Partial<Stage1Settings>, options: Pick<RunOptions, 'resume'> = {}): object {
+export function stage1Preview(given: Partial<Stage1Settings>, options: Pick<RunOptions, 'resume' | 'fastBfloat16'> = {}): object {
   checkArgument('given', given, anObject);
   checkArgument('options', options, anObject);
-  const { recipe, settings } = plan(given, options.resume ?? false);
+  const { recipe, settings } = plan(given, options);
   return { ...settings, ...recipe };
 }
 

@@ -7,6 +7,7 @@ import { Generator, setThreads } from '../tensor/index.ts';
 import { captionEvaluation } from './caption-evaluation.ts';
 import type { Rules } from './fields.ts';
 import { lossEvaluation } from './loss-evaluation.ts';
+import { chosenFormats } from './number-formats.ts';
 import { findRun, runFolder } from './open-run.ts';
 import { checkFolder, lastCheckpoint, openRun, type Plan, type Run, type RunOptions, TOKENIZER } from './run.ts';
 import {
@@ -52,6 +53,7 @@ export type Stage2Settings = GivenSettings &
 /** @internal The name of a run's stage in its file. */
 export const STAGE2 = 'stage2';
 const RULES: Rules = { from: place, visionWeights: place, languageModelWeights: place, tokenizer: place };
+const FORMATS = ['visionDtype', 'languageModelDtype', 'precision'] as const;
 const NEEDED = {
   from: 'a run of stage 1, or a file with its weights',
   visionWeights: "a file or folder with the tower's weights",
@@ -59,7 +61,8 @@ const NEEDED = {
 };
 
 /**
- * Sets up a run of the second stage from settings alone, as the command line does; its folder is as that of a first stage's run.
+ * Sets up a run of the second stage from settings alone, as the command line does; its folder is as that of a first stage's run. Number formats that are
+ * not told are float32 where the device is not fast in bfloat16, and else as {@link stage2} has them.
  *
  * @throws ArgumentError naming a setting (`run.<name>`) or a field of the recipe (`recipe.<name>`); FileError for files that are missing or not
  *   as expected; StateDictError for weights of another shape
@@ -68,7 +71,7 @@ export async function stage2Run(given: Stage2Settings, options: RunOptions = {})
   checkArgument('given', given, anObject);
   checkArgument('options', options, anObject);
   const { resume = false } = options;
-  const { recipe, settings, goesOn } = plan(given, resume);
+  const { recipe, settings, remark, goesOn } = plan(given, options);
   checkGiven(settings, NEEDED, resume);
   const { out, from, device, threads, languageModelWeights: folder, evaluation } = settings;
   let writer: Stage2Writer | undefined;
@@ -80,7 +83,7 @@ export async function stage2Run(given: Stage2Settings, options: RunOptions = {})
   if (device !== 'cpu') model.to({ device });
   const languageModel = loadLanguageModel(folder, { dtype: recipe.languageModelDtype, device, shape: recipe.languageModel });
   return openRun(
-    { recipe, settings },
+    { recipe, settings, remark },
     {
       stage: STAGE2,
       model,
@@ -126,7 +129,7 @@ interface Stage2Plan extends Plan<Stage2Recipe, Stage2Sources> {
 }
 
 /** What would be run, from settings that need not be complete. */
-function plan(given: Partial<Stage2Settings>, resume: boolean): Stage2Plan {
+function plan(given: Partial<Stage2Settings>, { resume = false, fastBfloat16 }: RunOptions): Stage2Plan {
   const { told, goesOn } = toldOf(given, STAGE2, resume);
   const { vision: tower, languageModel = 'opt-2.7b', ...others } = told;
   checkNames(others, [...Object.keys(RULES), ...Object.keys(stage2Defaults())]);
@@ -142,8 +145,10 @@ function plan(given: Partial<Stage2Settings>, resume: boolean): Stage2Plan {
   );
   const settings = { ...own, ...Object.fromEntries(absolute) } as RunSettings & Stage2Sources;
   const shape = towerFolder === undefined ? tower : readVisionTowerConfig(towerFolder);
+  const { formats, remark } = chosenFormats(goesOn ? [] : FORMATS, rest, settings.device, fastBfloat16);
   const recipe = stage2({
     ...(rest as Omit<Stage2RecipeOptions, 'languageModel'>),
+    ...formats,
     languageModel,
     ...(from !== undefined && isFolder(from) && !goesOn ? { from } : {}),
     ...(shape === undefined
@@ -154,7 +159,7 @@ function plan(given: Partial<Stage2Settings>, resume: boolean): Stage2Plan {
   });
   checkFeatures(settings, recipe.image);
   checkEvaluation(settings, true);
-  return { recipe, settings, goesOn };
+  return { recipe, settings, remark, goesOn };
 }
 
 function isFolder(file: string): boolean {
@@ -177,10 +182,10 @@ function weightsOf(from: string): string {
  * What settings come to, as the run would be told it, without opening data or weights; they need not be complete.
  * @throws ArgumentError, FileError as {@link stage2Run} does
  */
-export function stage2Preview(given: Partial<Stage2Settings>, options: Pick<RunOptions, 'resume'> = {}): object {
+export function stage2Preview(given: Partial<Stage2Settings>, options: Pick<RunOptions, 'resume' | 'fastBfloat16'> = {}): object {
   checkArgument('given', given, anObject);
   checkArgument('options', options, anObject);
-  const { recipe, settings } = plan(given, options.resume ?? false);
+  const { recipe, settings } = plan(given, options);
   return { ...settings, ...recipe };
 }
 

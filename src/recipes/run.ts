@@ -25,6 +25,8 @@ import type { TrainingRecipe } from './training-recipe.ts';
 export interface RunOptions {
   /** Goes on with the run in the folder where there is one, with its settings but for those that are given; false unless told. */
   resume?: boolean;
+  /** Whether the device is fast in bfloat16, on which number formats depend that are not told; asked of the machine unless told. */
+  fastBfloat16?: boolean;
   /** Logs beside the folder's own. */
   logs?: (recipe: TrainingRecipe) => readonly TrainingLog[];
   /** Ends the run after the step it is at; it saves first. While features are computed, when there is nothing to save, the run rejects with its reason. */
@@ -51,6 +53,8 @@ export interface Run<R extends TrainingRecipe = TrainingRecipe> {
 export interface Plan<R extends TrainingRecipe, S> {
   readonly recipe: R;
   readonly settings: RunSettings & { readonly visionWeights: string } & S;
+  /** What was chosen for want of being told, for the logs; null for nothing that is worth a word. */
+  readonly remark: string | null;
 }
 
 /** What a stage evaluates with. */
@@ -115,7 +119,7 @@ export async function openRun<R extends TrainingRecipe, S>(
 
 /** Opens a run in a folder that this process holds until it has run. */
 async function openHeld<R extends TrainingRecipe, S>(
-  { recipe, settings }: Plan<R, S>,
+  { recipe, settings, remark }: Plan<R, S>,
   { stage, model, tokenizer, ...parts }: StageParts,
   { resume = false, logs: more, signal }: RunOptions,
   release: () => void,
@@ -143,6 +147,7 @@ async function openHeld<R extends TrainingRecipe, S>(
     encoder: features === null ? encoder : null,
     tokenizer,
     async data(state) {
+      if (remark !== null) for (const log of logs) log.message(remark);
       const stream = await data.open(state);
       if (started) write(); // only now is it known that the run goes on: one that is refused stays as it was
       return stream;

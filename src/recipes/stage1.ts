@@ -51,7 +51,8 @@ const BATCH = { eva: 1680, clip: 2320 } as const;
 /**
  * The paper's first stage (BLIP-2, §3.4): 250,000 steps of 1,680 pairs (ViT-g) or 2,320 (ViT-L) at 224 pixels, random resized crops and flips;
  * AdamW with β 0.9 and 0.98 and a decay of 0.05; 2,000 steps (a tenth of a run of fewer than 20,000) from 1e-6 up to 1e-4, then half a
- * cosine, step by step, down to 1e-5. The products of what is trained are in bfloat16, where LAVIS has float16.
+ * cosine, step by step, down to 1e-5. The products of what is trained are in bfloat16, where LAVIS has float16. So it is on every device: what suits one
+ * that is slow in bfloat16, `stage1Run` alone chooses.
  *
  * @example stage1({ vision: 'clip-vit-l', batchSize: 256, schedule: { peak: 5e-5 } })
  * @throws ArgumentError naming the field that there is not, or that is not as expected

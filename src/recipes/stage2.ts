@@ -115,7 +115,8 @@ const SPLIT: PrefixSplit = { minPrefix: 1, maxPrefix: null, minSuffix: 1 };
 /**
  * The paper's second stage (BLIP-2, §3.4): 80,000 steps of 1,920 pairs (OPT) or 1,520 (T5) at 224 pixels, random resized crops and flips; AdamW with
  * β 0.9 and 0.98 and a decay of 0.05; 2,000 steps (a tenth of a run of fewer than 20,000) from 1e-6 up to 1e-4, then half a cosine, step by
- * step, down to 5e-5. The frozen parts are in bfloat16, and so are the products of what is trained.
+ * step, down to 5e-5. The frozen parts are in bfloat16, and so are the products of what is trained; on every device: what suits one that is slow in
+ * bfloat16, `stage2Run` alone chooses.
  *
  * @example stage2({ from: 'runs/stage1', languageModel: 'opt-2.7b', batchSize: 256, accumulation: 4 })
  * @throws ArgumentError naming the field that there is not, or that is not as expected; FileError for a folder that is not what it should be

@@ -205,6 +205,22 @@ test('pictures that cannot be decoded are left out of evaluations and named, and
   expect(evaluations('borne1')).toHaveLength(1);
 });
 
+test('where the device is slow in bfloat16 a run is in float32 and says so, and goes on as it began', async () => {
+  const { languageModelDtype: _, precision: __, ...told } = stage2Settings('slow', { steps: 2 });
+  await (await stage2Run(told, { fastBfloat16: false })).run();
+  const remark = 'visionDtype, languageModelDtype, precision: float32, as this cpu is not fast in bfloat16';
+  const said = (): number => fs.readFileSync(at('slow/log.jsonl'), 'utf8').split(remark).length - 1;
+  expect(said()).toBe(1);
+  const formats = { visionDtype: 'float32', languageModelDtype: 'float32', precision: 'float32' };
+  expect(json('slow/run.json')).toMatchObject(formats);
+  const { recipe } = await stage2Run({ ...told, steps: 2 }, { resume: true, fastBfloat16: true }).then(async (run) => {
+    await run.run();
+    return run;
+  });
+  expect(recipe).toMatchObject(formats);
+  expect(said()).toBe(1);
+});
+
 test('questions without known answers are asked, and choose nothing', async () => {
   const evaluation = { questions: at('questions.json'), questionCount: 1, every: 4 };
   const { best } = await (await stage2Run(stage2Settings('open', { evaluation }))).run();
