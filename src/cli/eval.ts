@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { BrokenSample } from '../data/index.ts';
 import type { RetrievalSettings } from '../recipes/index.ts';
 import type { CaptionModel, RetrievalProgress } from '../tasks/index.ts';
 import { note, print, untilSignal } from './exit.ts';
@@ -42,6 +43,7 @@ export function addEval(program: Command): void {
     )
     .option('--data <source...>', 'pictures with captions, see below')
     .option('--images <folder>', 'where the pictures are that files name; beside the file unless told')
+    .option('--skip-broken', SKIP_HELP)
     .option('--json', 'the figures as JSON')
     .addHelpText(
       'after',
@@ -64,26 +66,50 @@ Examples:
 
 const TEST_SPLIT = "Of Karpathy's split, test is taken unless split=… says otherwise.";
 
-async function evalRetrieval({ json = false, ...flags }: Readonly<Record<string, unknown>>): Promise<void> {
+const SKIP_HELP = 'leave out pictures that cannot be used, however many; the figures name them';
+
+/** Pictures that are left out: told of at once, and named beside the figures. */
+class Skipped {
+  readonly #keys: string[] = [];
+
+  readonly add = ({ key, problem }: BrokenSample): void => {
+    this.#keys.push(key);
+    note(`left out ${key}: ${problem.split('\n', 1)}`);
+  };
+
+  /** For results as JSON; nothing where there are none. */
+  get fields(): { skipped?: readonly string[] } {
+    return this.#keys.length === 0 ? {} : { skipped: this.#keys };
+  }
+
+  /** Goes behind how many were used. */
+  get words(): string {
+    return this.#keys.length === 0 ? '' : ` (left out: ${this.#keys.join(', ')})`;
+  }
+}
+
+async function evalRetrieval({ json = false, skipBroken = false, ...flags }: Readonly<Record<string, unknown>>): Promise<void> {
+  const skipped = new Skipped();
   const { measureRetrieval } = await import('../recipes/index.ts');
-  const settings = await withFolders(settingsOf(flags) as unknown as RetrievalSettings, ['model', 'visionWeights']);
+  const told = { ...settingsOf(flags), ...(skipBroken ? { maxBroken: 1 } : {}) } as unknown as RetrievalSettings;
+  const settings = await withFolders(told, ['model', 'visionWeights']);
   const { pictures, texts, metrics } = await untilSignal(async (signal) => {
     const progress = new PhaseProgress();
     try {
       return await measureRetrieval(settings, {
         signal,
         onProgress: (now) => progress.show(now),
-        onBroken: ({ key, problem }) => note(`left out ${key}: ${problem.split('\n', 1)}`),
+        onBroken: skipped.add,
       });
     } finally {
       progress.stop();
     }
   });
   if (json) {
-    print(JSON.stringify({ pictures, texts: texts.length, metrics }));
+    print(JSON.stringify({ pictures, texts: texts.length, ...skipped.fields, metrics }));
     return;
   }
-  note(`${pictures} pictures, ${texts.length} captions`);
+  note(`${pictures} pictures, ${texts.length} captions${skipped.words}`);
   print(recallTable(metrics));
 }
 
@@ -144,6 +170,7 @@ function addEvalCaption(parent: Command): void {
     .option('--images <folder>', 'where the pictures are that files name; beside the file unless told')
     .option('--prompt <text>', 'what each caption goes on from ("a photo of"); not with a run of stage 1')
     .option('--output <file>', "the captions, as COCO's evaluation reads them")
+    .option('--skip-broken', SKIP_HELP)
     .option('--json', 'the figures as JSON')
     .addHelpText(
       'after',
@@ -162,6 +189,7 @@ Example:
 interface EvalFlags extends Readonly<Record<string, unknown>> {
   readonly model: string;
   readonly images?: string;
+  readonly skipBroken?: boolean;
   readonly json?: boolean;
 }
 
@@ -173,19 +201,42 @@ async function evalCaption(
       readonly output?: string;
     },
 ) {
-  const { model, data, images, prompt, output, checkpoint: _, visionWeights: __, json = false, ...rest } = flags;
+  const {
+    model,
+    data,
+    images,
+    prompt,
+    output,
+    checkpoint: _,
+    visionWeights: __,
+    skipBroken = false,
+    json = false,
+    ...rest
+  } = flags;
   const folder = await downloaded(model);
   const isRun = await isStage1(folder, prompt, flags);
   const { openDataset } = await import('../data/index.ts');
   const { evaluateCaptions } = await import('../tasks/index.ts');
   const { where, writing } = writingSettings(rest);
   const pictures = await openDataset(data, { grouped: true, splits: ['test'], ...(images === undefined ? {} : { images }) });
-  const given = { ...writing, ...(prompt === undefined ? {} : { prompt }), ...(output === undefined ? {} : { output }) };
+  const skipped = new Skipped();
+  const skipping = skipBroken ? { onBroken: skipped.add, maxBroken: 1 } : {};
+  const given = {
+    ...writing,
+    ...skipping,
+    ...(prompt === undefined ? {} : { prompt }),
+    ...(output === undefined ? {} : { output }),
+  };
   const { results, metrics } = await shown('pictures', (signal, onProgress) => {
     const measure = (writer: CaptionModel) => evaluateCaptions(writer, pictures, { ...given, signal, onProgress });
     return isRun ? withStage1(folder, flags, where, measure) : withBlip2(folder, where, measure);
   });
-  tell(json, { pictures: results.length, metrics }, `${results.length} pictures`, metrics ?? {});
+  tell(
+    json,
+    { pictures: results.length, ...skipped.fields, metrics },
+    `${results.length} pictures${skipped.words}`,
+    metrics ?? {},
+  );
 }
 
 function addEvalVqa(parent: Command): void {
@@ -201,6 +252,7 @@ function addEvalVqa(parent: Command): void {
     .option('--template <text>', "how it is asked, with {} for the question; the paper's prompt unless told")
     .option('--answers <answer...>', 'answers to choose from, by their probability')
     .option('--output <file>', 'the answers, in the format of the authors')
+    .option('--skip-broken', SKIP_HELP)
     .option('--json', 'the figures as JSON')
     .addHelpText(
       'after',
@@ -223,7 +275,19 @@ interface EvalVqaFlags extends EvalFlags {
 }
 
 async function evalVqa(flags: EvalVqaFlags): Promise<void> {
-  const { model, questions, annotations, images, imageName, template, answers, output, json = false, ...rest } = flags;
+  const {
+    model,
+    questions,
+    annotations,
+    images,
+    imageName,
+    template,
+    answers,
+    output,
+    skipBroken = false,
+    json = false,
+    ...rest
+  } = flags;
   const { openQuestions } = await import('../data/index.ts');
   const { evaluateVqa } = await import('../tasks/index.ts');
   const settings = writingSettings(rest);
@@ -231,15 +295,19 @@ async function evalVqa(flags: EvalVqaFlags): Promise<void> {
   const { where, writing } = settings;
   const folder = await downloaded(model);
   const set = openQuestions(questions, { annotations, images, imageName });
+  const skipped = new Skipped();
+  const skipping = skipBroken ? { onBroken: skipped.add, maxBroken: 1 } : {};
   const { answers: given, metrics } = await shown('questions', (signal, onProgress) =>
-    withBlip2(folder, where, (blip2) => evaluateVqa(blip2, set, { ...writing, template, answers, output, signal, onProgress })),
+    withBlip2(folder, where, (blip2) =>
+      evaluateVqa(blip2, set, { ...writing, ...skipping, template, answers, output, signal, onProgress }),
+    ),
   );
   const { accuracy, ...by } = metrics ?? {};
   const kinds = Object.fromEntries(Object.values(by).flatMap((group) => Object.entries(group)));
   tell(
     json,
-    { questions: given.length, metrics },
-    `${given.length} questions`,
+    { questions: given.length, ...skipped.fields, metrics },
+    `${given.length} questions${skipped.words}`,
     accuracy === undefined ? {} : { accuracy, ...kinds },
   );
 }

@@ -1,7 +1,16 @@
-import { type BrokenSample, BrokenSamplesError, type Dataset, type ImageLocation, type ImageSource } from '../data/index.ts';
+import {
+  type BrokenSample,
+  BrokenSamplesError,
+  type Dataset,
+  ImageError,
+  type ImageLocation,
+  type ImageSource,
+} from '../data/index.ts';
+import { BrokenCount } from '../data/loader/broken.ts';
 import { readRange } from '../data/read.ts';
-import { anObjectOrArray, checkArgument, defined, having } from '../native/arguments.ts';
+import { aFunction, anObjectOrArray, checkArgument, defined, having, optional } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
+import { shown } from '../native/fields.ts';
 import { writeFileAtomically } from '../native/files.ts';
 import type { CaptionOptions, ImageInput } from '../pipeline/index.ts';
 import { type CaptionMetrics, scoreCaptions } from './metrics/index.ts';
@@ -26,7 +35,12 @@ export interface CaptionTarget {
 }
 
 /** Options of {@link evaluateCaptions}: those of `Blip2.caption`, and where the results go. */
-export interface CaptionTaskOptions extends CaptionOptions, TaskOptions {}
+export interface CaptionTaskOptions extends CaptionOptions, TaskOptions {
+  /** Is called for every picture that cannot be used, which is then left out; without it, such a picture ends the evaluation. */
+  onBroken?: ((picture: BrokenSample) => void) | undefined;
+  /** With it, the share of pictures that may be broken, of 1,000 at least; 0.01 unless told. */
+  maxBroken?: number | undefined;
+}
 
 /** A caption as COCO's evaluation reads it. */
 export interface CaptionResult {
@@ -38,9 +52,9 @@ export interface CaptionResult {
 
 /** What {@link evaluateCaptions} gives. */
 export interface CaptionEvaluation {
-  /** In the order of the pictures. */
+  /** In the order of the pictures; none of those that were left out. */
   readonly results: readonly CaptionResult[];
-  /** Null where there are no captions to compare with. */
+  /** Of these; null where there are no captions to compare with, or all pictures were left out. */
   readonly metrics: CaptionMetrics | null;
 }
 
@@ -55,7 +69,8 @@ const DEFAULTS = { prompt: 'a photo of', numBeams: 5, minNewTokens: 8, maxNewTok
  * @example
  * const data = await cocoCaptions('dataset_coco.json', { images: 'coco', splits: ['test'], grouped: true });
  * const { metrics } = await evaluateCaptions(blip2, data, { output: 'results.json' });
- * @throws ArgumentError for options or pictures that are not as expected; BrokenSamplesError where samples cannot be used; FileError where the
+ * @throws ArgumentError for options or pictures that are not as expected; BrokenSamplesError where samples cannot be used, with
+ *   `onBroken` more of them than are borne; FileError where the
  *   results cannot be written; what the model throws, the signal's reason among it
  */
 export async function evaluateCaptions(
@@ -64,28 +79,46 @@ export async function evaluateCaptions(
   options: CaptionTaskOptions = {},
 ): Promise<CaptionEvaluation> {
   checkArgument('model', model, having('caption'));
-  const { task, rest } = checkTaskOptions(options);
-  const pictures = await picturesOf(data, task.signal);
+  const { task, rest: all } = checkTaskOptions(options);
+  const { onBroken, maxBroken = 0.01, ...rest } = all;
+  checkArgument('onBroken', onBroken, optional(aFunction));
+  if (!(maxBroken >= 0 && maxBroken <= 1)) throw new ArgumentError('maxBroken', 'a share from 0 to 1', shown(maxBroken));
+  const broken: BrokenSample[] = [];
+  const pictures = await picturesOf(data, task.signal, onBroken === undefined ? null : broken);
   const scored = hasReferences(pictures);
-  const { batchSize } = task;
-  const how = writing(model, rest);
-  const results: CaptionResult[] = [];
+  const { batchSize, signal } = task;
+  const count = new BrokenCount(maxBroken, { length: pictures.length + broken.length, shuffled: false });
+  const leaveOut = (picture: BrokenSample): void => {
+    count.seen++;
+    onBroken?.(picture);
+    count.add(picture);
+  };
+  for (const picture of broken) leaveOut(picture);
+  const how = { ...writing(model, rest), batchSize, ...(signal === undefined ? {} : { signal }) };
+  const written: { picture: Picture; caption: string }[] = [];
+  const write = async (batch: readonly Picture[]): Promise<void> => {
+    try {
+      const images = batch.map(({ image }) => sourceOf(image));
+      const captions = await model.caption(images, how);
+      written.push(...batch.map((picture, i) => ({ picture, caption: captions[i] as string })));
+      count.seen += batch.length;
+    } catch (error) {
+      const [first, other] = batch;
+      if (onBroken === undefined || first === undefined || !(error instanceof ImageError)) throw error;
+      // Which of them it was shows when each comes alone.
+      if (other !== undefined) for (const picture of batch) await write([picture]);
+      else leaveOut({ key: String(first.imageId), problem: error.message });
+    }
+  };
   for (let from = 0; from < pictures.length; from += batchSize) {
     const batch = pictures.slice(from, from + batchSize);
-    const captions = await model.caption(
-      batch.map(({ image }) => sourceOf(image)),
-      {
-        ...how,
-        batchSize,
-        ...(task.signal === undefined ? {} : { signal: task.signal }),
-      },
-    );
-    results.push(...batch.map(({ imageId }, i) => ({ image_id: imageId, caption: captions[i] as string })));
-    task.onProgress({ done: results.length, total: pictures.length });
+    await write(batch);
+    task.onProgress({ done: from + batch.length, total: pictures.length });
   }
+  const results = written.map(({ picture, caption }): CaptionResult => ({ image_id: picture.imageId, caption }));
   if (task.output !== undefined) writeFileAtomically(task.output, `${JSON.stringify(results)}\n`);
-  if (!scored) return { results, metrics: null };
-  const pairs = pictures.map(({ captions }, i) => ({ caption: results[i]?.caption as string, references: captions }));
+  if (!scored || written.length === 0) return { results, metrics: null };
+  const pairs = written.map(({ picture, caption }) => ({ caption, references: picture.captions }));
   return { results, metrics: scoreCaptions(pairs) };
 }
 
@@ -104,7 +137,11 @@ interface Picture {
 }
 
 /** Every picture once, with the captions of all its samples. */
-async function picturesOf(data: Dataset | Iterable<CaptionTarget>, signal: AbortSignal | undefined): Promise<Picture[]> {
+async function picturesOf(
+  data: Dataset | Iterable<CaptionTarget>,
+  signal: AbortSignal | undefined,
+  broken: BrokenSample[] | null,
+): Promise<Picture[]> {
   const pictures = new Map<number | string, Picture>();
   const add = (image: Picture['image'], imageId: number | string, captions: readonly string[]): void => {
     const known = pictures.get(imageId);
@@ -115,7 +152,7 @@ async function picturesOf(data: Dataset | Iterable<CaptionTarget>, signal: Abort
   if (Symbol.iterator in data) {
     for (const { image, imageId, captions = [] } of data) add(image, imageId, captions);
   } else {
-    await readAll(data, add, signal);
+    await readAll(data, add, signal, broken);
   }
   if (pictures.size === 0) throw new ArgumentError('data', 'at least one picture', 'none');
   return [...pictures.values()];
@@ -125,9 +162,10 @@ async function readAll(
   data: Dataset,
   add: (image: ImageLocation, imageId: number | string, captions: readonly string[]) => void,
   signal: AbortSignal | undefined,
+  leftOut: BrokenSample[] | null,
 ): Promise<void> {
   const stream = data.stream({ seed: 0, shuffle: false, epochs: 1 });
-  const broken: BrokenSample[] = [];
+  const broken = leftOut ?? [];
   let seen = 0;
   try {
     for (let drawn = await stream.next(); drawn !== undefined; drawn = await stream.next()) {
@@ -140,7 +178,7 @@ async function readAll(
     await stream.close();
   }
   // Figures of a part of a data set would be taken for those of the whole.
-  if (broken.length > 0) throw new BrokenSamplesError(broken.length, seen, broken.slice(-100));
+  if (leftOut === null && broken.length > 0) throw new BrokenSamplesError(broken.length, seen, broken.slice(-100));
 }
 
 /** Whether pictures have captions to compare with: all of them or none. */

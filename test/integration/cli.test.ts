@@ -276,6 +276,19 @@ describe('a model that writes', () => {
     expect([pictures, Object.keys(metrics)]).toEqual([2, ['bleu1', 'bleu2', 'bleu3', 'bleu4', 'rougeL', 'ciderD']]);
     expect(JSON.parse(fs.readFileSync(output, 'utf8'))).toMatchObject([{ image_id: 0 }, { image_id: 1 }]);
 
+    fs.writeFileSync(path.join(folder, 'cut.jpg'), fs.readFileSync(photo).subarray(0, 500));
+    const cut = { image: 'cut.jpg', image_id: 2, caption: 'a photo' };
+    fs.mkdirSync(path.join(folder, 'three'));
+    for (const name of ['rocket.jpg', 'coffee.png']) fs.copyFileSync(path.join(photos, name), path.join(folder, 'three', name));
+    fs.copyFileSync(path.join(folder, 'cut.jpg'), path.join(folder, 'three/cut.jpg'));
+    fs.writeFileSync(path.join(folder, 'three.jsonl'), [...lines, JSON.stringify(cut)].join('\n'));
+    const three = ['--data', path.join(folder, 'three.jsonl'), '--images', path.join(folder, 'three'), '--min-new-tokens', '0'];
+    const stopped = await blip2(['eval', 'caption', '--model', model, ...few, ...three]);
+    expect([stopped.code, stopped.err]).toEqual([1, expect.stringContaining('cut.jpg: cannot be decoded')]);
+    const rest = await blip2(['eval', 'caption', '--model', model, ...few, ...three, '--json', '--skip-broken']);
+    expect(JSON.parse(rest.out)).toEqual({ pictures: 2, skipped: ['2'], metrics });
+    expect(rest.err).toMatch(/left out 2: .*cut\.jpg: cannot be decoded/);
+
     const questions = { data_subtype: 'val2014', questions: [{ question_id: 1, image_id: 5, question: 'What is it?' }] };
     const answers = Array.from({ length: 10 }, () => ({ answer: 'rocket' }));
     const annotations = { annotations: [{ question_id: 1, image_id: 5, question_type: 'what', answer_type: 'other', answers }] };
@@ -286,6 +299,19 @@ describe('a model that writes', () => {
     const asked = await blip2(['eval', 'vqa', '--model', model, '--threads', '1', ...files, '--answers', 'rocket']);
     expect([asked.code, asked.code === 0 ? '' : asked.err]).toEqual([0, '']);
     expect(asked.out).toMatch(/^accuracy +100\.00\nother +100\.00\nwhat +100\.00\n$/);
+    const more = { ...questions, questions: [...questions.questions, { question_id: 2, image_id: 6, question: 'Why?' }] };
+    fs.writeFileSync(path.join(folder, 'questions.json'), JSON.stringify(more));
+    annotations.annotations.push({
+      ...(annotations.annotations[0] as (typeof annotations.annotations)[0]),
+      question_id: 2,
+      image_id: 6,
+    });
+    fs.writeFileSync(path.join(folder, 'annotations.json'), JSON.stringify(annotations));
+    fs.copyFileSync(path.join(folder, 'cut.jpg'), path.join(folder, 'COCO_val2014_000000000006.jpg'));
+    const vqa = ['eval', 'vqa', '--model', model, '--threads', '1', ...files, '--answers', 'rocket'];
+    expect((await blip2(vqa)).code).toBe(1);
+    const left = await blip2([...vqa, '--skip-broken']);
+    expect([left.code, left.out, left.err]).toEqual([0, asked.out, expect.stringContaining('1 questions (left out: 6)\n')]);
     const wrong = await blip2(['eval', 'vqa', '--model', model, ...files, '--answers', 'rocket', '--num-beams', '2']);
     expect([wrong.code, wrong.err]).toEqual([
       2,

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { BrokenSamplesError, cocoCaptions, imageFolder, webDataset } from '../../src/data/index.ts';
+import { BrokenSamplesError, cocoCaptions, ImageError, imageFolder, webDataset } from '../../src/data/index.ts';
 import { FileError } from '../../src/native/errors.ts';
 import type { CaptionOptions, ImageInput } from '../../src/pipeline/index.ts';
 import { type CaptionModel, type CaptionTaskOptions, evaluateCaptions, scoreCaptions } from '../../src/tasks/index.ts';
@@ -140,4 +140,35 @@ test('a signal stops it and no results are written; a folder that is missing is 
   expect(fs.existsSync(output)).toBe(false);
   const nowhere = evaluateCaptions(new Namer(), targets, { output: path.join(folder, 'no/where.json') });
   await expect(nowhere).rejects.toThrow(FileError);
+});
+
+describe('pictures that cannot be used', () => {
+  const pictures = Array.from({ length: 6 }, (_, i) => ({ image: `${i}.jpg`, imageId: i, captions: [`a photo of ${i}`] }));
+  class Picky extends Namer {
+    override async caption(images: readonly ImageInput[], options?: CaptionOptions): Promise<string[]> {
+      const broken = images.find((image) => image === '1.jpg' || image === '4.jpg');
+      if (broken !== undefined) throw new ImageError(broken as string, 'is none');
+      return super.caption(images, options);
+    }
+  }
+
+  test('end it, or are left out and named where that is told', async () => {
+    await expect(evaluateCaptions(new Picky(), pictures)).rejects.toThrow(ImageError);
+    const left: string[] = [];
+    const progress: number[] = [];
+    const options: CaptionTaskOptions = {
+      batchSize: 3,
+      onBroken: ({ key, problem }) => left.push(`${key}: ${problem}`),
+      onProgress: ({ done }) => progress.push(done),
+    };
+    const { results, metrics } = await evaluateCaptions(new Picky(), pictures, options);
+    expect(results.map(({ image_id, caption }) => [image_id, caption])).toEqual([0, 2, 3, 5].map((i) => [i, `A photo of ${i}.`]));
+    expect(left).toEqual(['1: 1.jpg: is none', '4: 4.jpg: is none']);
+    expect(progress).toEqual([3, 6]);
+    const others = pictures.filter(({ imageId }) => imageId !== 1 && imageId !== 4);
+    expect(metrics).toEqual((await evaluateCaptions(new Namer(), others)).metrics);
+    await expect(evaluateCaptions(new Picky(), pictures, { ...options, maxBroken: 0.001 })).rejects.toThrow(BrokenSamplesError);
+    const none = await evaluateCaptions(new Picky(), pictures.slice(1, 2), options);
+    expect(none).toEqual({ results: [], metrics: null });
+  });
 });
