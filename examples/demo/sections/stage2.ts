@@ -27,7 +27,7 @@ export async function stage2Report(
     const one = await tell(stage2.model, language, gallery, data.concepts);
     console.log(toldLine(one));
     told.push(one);
-    talks.push(...(await converse(stage2.model, gallery, language, CONVERSATIONS)));
+    talks.push(...(await converse(stage2.model, gallery, language, data.concepts, CONVERSATIONS)));
   }
   const captions = told.map(({ gallery, captions: given, figures }) => ({ gallery, given, figures }));
   const sections = (count: number): Section[] => [
@@ -119,7 +119,10 @@ function conversationRows(talks: readonly Conversation[]): Section {
     note: 'Each question goes to the model with all that was said before.',
     rows: talks.map(({ gallery, picture, turns }) => ({
       query: [pictureOf(gallery, picture)],
-      found: turns.map(({ question, answer }) => ({ text: `${question} ${answer}` })),
+      found: turns.map(({ question, answer, given }) => {
+        const wrongWords = [...question.split(' ').map(() => false), ...given.split(' ').map(() => given !== answer)];
+        return { text: `${question} ${given}`, wrongWords };
+      }),
     })),
   };
 }
