@@ -28,7 +28,7 @@ export function addCaption(program: Command): void {
       'after',
       `
 ${DEFAULT_HELP}
-Unless told, 5 beams and at most 30 tokens; with a run of stage 1, 3 beams and 10 to 30 tokens.
+Unless told, 5 beams and 1 to 30 tokens; with a run of stage 1, 3 beams and 10 to 30 tokens.
 
 Examples:
   blip2 caption beach.jpg

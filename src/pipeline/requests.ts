@@ -15,13 +15,13 @@ export interface TextOptions extends Omit<GenerateOptions, 'numReturnSequences' 
   batchSize?: number | undefined;
 }
 
-/** Options of {@link Blip2.caption}. Five beams and at most 30 tokens unless told. */
+/** Options of {@link Blip2.caption}. Five beams and 1 to 30 tokens unless told. */
 export interface CaptionOptions extends TextOptions {
   /** What the caption goes on from, such as `'a photo of'`; nothing unless told. */
   prompt?: string | undefined;
 }
 
-/** Options of {@link Blip2.answer}: as in the paper's zero-shot answers, five beams, at most 10 tokens and a length penalty of −1 unless told. */
+/** Options of {@link Blip2.answer}: as in the paper's zero-shot answers, five beams, 1 to 10 tokens and a length penalty of −1 unless told. */
 export interface AnswerOptions extends TextOptions {
   /** Where the question stands for `{}`; {@link answerTemplates} unless told. */
   template?: string | undefined;
@@ -81,7 +81,8 @@ export interface Asked {
   languageModel: GenerativeFacts['languageModel'];
 }
 
-const CAPTION: TextOptions = { numBeams: 5, maxNewTokens: 30 };
+// LAVIS's least length of 1. With T5 it counts the token that the decoder starts from, and so forbids nothing; an empty text is of no use there either.
+const CAPTION: TextOptions = { numBeams: 5, minNewTokens: 1, maxNewTokens: 30 };
 const ANSWER: TextOptions = { numBeams: 5, maxNewTokens: 10, minNewTokens: 1, lengthPenalty: -1 };
 export const STREAM: TextOptions = { numBeams: 1 };
 
@@ -120,7 +121,7 @@ export function captionRequest(
   if (prompt !== undefined && typeof prompt !== 'string') throw new ArgumentError('prompt', 'a string', typeof prompt);
   const sent = sentImages(worker, images);
   const prompts = sent.list.map(() => prompt ?? null);
-  return textRequest(sent, prompts, { ...CAPTION, ...defaults, ...defined(rest) });
+  return textRequest(sent, prompts, withDefaults(rest, { ...CAPTION, ...defaults }));
 }
 
 export function answerRequest(
@@ -134,7 +135,18 @@ export function answerRequest(
   const { template, allowBlank, ...rest } = options;
   const sent = sentImages(asked.worker, images);
   const prompts = promptsOf(asked, questions, { template, allowBlank }, sent.list.length);
-  return textRequest(sent, prompts, { ...ANSWER, ...defaults, ...defined(rest) });
+  return textRequest(sent, prompts, withDefaults(rest, { ...ANSWER, ...defaults }));
+}
+
+/** Options with defaults for what they do not say. A length that counts the prompt, too, stands in for one of new tokens, which would go before it. */
+function withDefaults(options: TextOptions, { minNewTokens, maxNewTokens, ...defaults }: TextOptions): TextOptions {
+  const told: TextOptions = defined(options);
+  return {
+    ...defaults,
+    ...(told.minLength === undefined ? { minNewTokens } : {}),
+    ...(told.maxLength === undefined ? { maxNewTokens } : {}),
+    ...told,
+  };
 }
 
 export function rankRequest(

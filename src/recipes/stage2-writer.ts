@@ -6,6 +6,7 @@ import { Blip2 as Facade } from '../pipeline/blip2.ts';
 import { LocalModel } from '../pipeline/calls.ts';
 import { generativeServiceOf } from '../pipeline/generative-service.ts';
 import type { Blip2, CaptionOptions } from '../pipeline/index.ts';
+import { leastCaption } from '../tasks/caption.ts';
 import { inferenceMode, scope, type Tensor } from '../tensor/index.ts';
 import type { FrozenEncoder } from '../train/index.ts';
 import type { WriteCaptions } from './caption-evaluation.ts';
@@ -29,7 +30,7 @@ export interface Stage2WriterParts {
 export interface Stage2Writer {
   /** Writes and answers, in the calling thread; evaluations of captions and questions, and `Chat`, take it as they take any other. */
   readonly model: Blip2;
-  /** Captions of pictures as they come in batches. As the authors evaluate on COCO, 5 beams and 8 to 30 tokens unless told. */
+  /** Captions of pictures as they come in batches. As the authors evaluate on COCO, 5 beams and 8 (T5: 7) to 30 tokens unless told. */
   captions(options?: Omit<CaptionOptions, 'signal' | 'batchSize'>): WriteCaptions;
   /** Lets go of what it made; the parts stay. */
   dispose(): Promise<void>;
@@ -66,7 +67,7 @@ export function stage2Writer(recipe: Pick<Stage2Recipe, 'image' | 'text'>, parts
         try {
           // A small language model may not have room for the usual 30 tokens.
           const room = model.promptRoom(1) + 1 - (await model.countTokens(prompt));
-          const lengths = { minNewTokens: Math.min(8, room), maxNewTokens: Math.min(30, room) };
+          const lengths = { minNewTokens: Math.min(leastCaption(model.languageModel), room), maxNewTokens: Math.min(30, room) };
           return await model.caption(held, { prompt, numBeams: 5, ...lengths, batchSize: allCaptions.length, ...rest, signal });
         } finally {
           for (const picture of held) picture.dispose();

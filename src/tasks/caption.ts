@@ -8,11 +8,12 @@ import {
 } from '../data/index.ts';
 import { BrokenCount } from '../data/loader/broken.ts';
 import { readRange } from '../data/read.ts';
+import { languageKind } from '../models/blip2/language/kinds.ts';
 import { aFunction, anObjectOrArray, checkArgument, defined, having, optional } from '../native/arguments.ts';
 import { ArgumentError } from '../native/errors.ts';
 import { shown } from '../native/fields.ts';
 import { writeFileAtomically } from '../native/files.ts';
-import type { CaptionOptions, ImageInput } from '../pipeline/index.ts';
+import type { Blip2, CaptionOptions, ImageInput } from '../pipeline/index.ts';
 import { type CaptionMetrics, scoreCaptions } from './metrics/index.ts';
 import { checkTaskOptions, type TaskOptions } from './options.ts';
 
@@ -22,6 +23,8 @@ export interface CaptionModel {
   caption(images: readonly ImageInput[], options?: CaptionOptions): Promise<string[]>;
   /** How it writes unless told, in place of what {@link evaluateCaptions} says. */
   readonly captionDefaults?: CaptionOptions;
+  /** The kind of its language model, on which the authors' least length depends; one that goes on from the prompt unless told. */
+  readonly languageModel?: Blip2['languageModel'];
 }
 
 /** A picture to be captioned. */
@@ -59,11 +62,17 @@ export interface CaptionEvaluation {
 }
 
 /** As the authors evaluate on COCO: "a photo of", five beams, 8 to 30 tokens. */
-const DEFAULTS = { prompt: 'a photo of', numBeams: 5, minNewTokens: 8, maxNewTokens: 30 } as const;
+const DEFAULTS = { prompt: 'a photo of', numBeams: 5, maxNewTokens: 30 } as const;
+
+/** New tokens at least, as the authors evaluate on COCO: 8, among which T5's is counted that its decoder starts from. */
+export function leastCaption(languageModel: CaptionModel['languageModel']): number {
+  return languageModel === undefined || languageKind(languageModel).decoderOnly ? 8 : 7;
+}
 
 /**
  * Captions every picture once, in batches, and scores the captions where people's are there. By default as LAVIS does it for COCO: the prompt
- * "a photo of", five beams, 8 to 30 tokens (§4.2), unless the model has its own way; `repetitionPenalty: 1.15, lengthPenalty: 0` is what its latest code has besides.
+ * "a photo of", five beams, 8 to 30 tokens (§4.2; of T5 7, as the token that its decoder starts from is counted), unless the model has its own way;
+ * `repetitionPenalty: 1.15, lengthPenalty: 0` is what its latest code has besides.
  *
  * @param data pictures, or a data set; samples of one picture (`imageId`) are captioned once and scored against the captions of all of them
  * @example
@@ -123,11 +132,15 @@ export async function evaluateCaptions(
 }
 
 /** The model's way or the authors', with what was told; told to be short, captions may be shorter than theirs. */
-function writing({ captionDefaults = DEFAULTS }: CaptionModel, told: CaptionOptions): CaptionOptions {
-  const how: CaptionOptions = { ...captionDefaults, ...defined(told) };
-  const { minNewTokens, maxNewTokens } = how;
-  const tooLong = told.minNewTokens === undefined && minNewTokens !== undefined && minNewTokens > (maxNewTokens ?? Infinity);
-  return tooLong ? { ...how, minNewTokens: maxNewTokens } : how;
+function writing({ captionDefaults, languageModel }: CaptionModel, options: CaptionOptions): CaptionOptions {
+  const usual: CaptionOptions = captionDefaults ?? { ...DEFAULTS, minNewTokens: leastCaption(languageModel) };
+  const { minNewTokens: least, maxNewTokens: most, ...rest } = usual;
+  const told: CaptionOptions = defined(options);
+  // Lengths that count the prompt, too, are not known here.
+  const maxNewTokens = told.maxNewTokens ?? (told.maxLength === undefined ? most : undefined);
+  const free = told.minLength !== undefined || told.maxLength !== undefined || least === undefined;
+  const minNewTokens = told.minNewTokens ?? (free ? undefined : Math.min(least, maxNewTokens ?? Infinity));
+  return { ...rest, ...told, ...defined({ minNewTokens, maxNewTokens }) };
 }
 
 interface Picture {

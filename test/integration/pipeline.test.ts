@@ -57,6 +57,26 @@ test('captions are what the model writes, for one picture and for many', async (
   expect(await blip2.caption(coffee, { prompt: 'a photo of', numBeams: 2, maxNewTokens: 6 })).toBe(prompted);
 });
 
+test('a caption has a token at least, unless told otherwise; lengths that count the prompt are heeded', async () => {
+  const greedy = { numBeams: 1, prompt: 'a photo of' };
+  const inputs = await Blip2Processor.fromPretrained(folder).preprocess({ images: chelsea, text: greedy.prompt });
+  if (inputs.pixelValues === undefined) throw new Error('no pixels');
+  using model = Blip2ForConditionalGeneration.fromPretrained(folder);
+  const { sequences } = await model.generate({ ...inputs, pixelValues: inputs.pixelValues }, { maxNewTokens: 1 });
+  const row = (sequences.toArray() as number[][])[0] as number[];
+  const prompt = row.length - 1;
+  const ending = { ...greedy, eosTokenId: row[prompt] as number };
+  // Here the end is a word, which shows.
+  const first = await blip2.caption(chelsea, { ...greedy, maxNewTokens: 1 });
+  expect(await blip2.caption(chelsea, { ...ending, minNewTokens: 0 })).toBe(first);
+  expect(await blip2.caption(chelsea, { ...ending, minLength: 0 })).toBe(first);
+  expect(await blip2.caption(chelsea, { ...ending, maxNewTokens: 1 })).not.toBe(first);
+  const short = await blip2.caption(chelsea, { ...greedy, maxNewTokens: 4 });
+  expect(await blip2.caption(chelsea, { ...greedy, maxLength: prompt + 4 })).toBe(short);
+  const question = { numBeams: 1, template: 'a photo of{}', allowBlank: true };
+  expect(await blip2.answer(chelsea, '', { ...question, maxLength: prompt + 4 })).toBe(short);
+});
+
 test('pictures may be paths, URLs, bytes and pixels', async () => {
   const expected = await blip2.caption(chelsea, { maxNewTokens: 5 });
   const bytes = fs.readFileSync(chelsea);

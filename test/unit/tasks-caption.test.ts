@@ -88,6 +88,22 @@ test('told to be short, captions may be shorter than by default', async () => {
   ]);
 });
 
+test("the authors' least length counts the token that T5's decoder starts from, and lengths that count the prompt take its place", async () => {
+  const data = [{ image: 'a.jpg', imageId: 1 }];
+  const lengths = async (languageModel: 'opt' | 't5', told: CaptionTaskOptions = {}) => {
+    const model = Object.assign(new Namer(), { languageModel });
+    await evaluateCaptions(model, data, told);
+    const { minNewTokens, maxNewTokens, minLength, maxLength } = model.calls[0]?.options ?? {};
+    return { minNewTokens, maxNewTokens, minLength, maxLength };
+  };
+  expect(await lengths('opt')).toEqual({ minNewTokens: 8, maxNewTokens: 30 });
+  expect(await lengths('t5')).toEqual({ minNewTokens: 7, maxNewTokens: 30 });
+  expect(await lengths('t5', { maxNewTokens: 4, minNewTokens: undefined })).toEqual({ minNewTokens: 4, maxNewTokens: 4 });
+  expect(await lengths('t5', { minNewTokens: 0 })).toEqual({ minNewTokens: 0, maxNewTokens: 30 });
+  expect(await lengths('opt', { minLength: 40 })).toEqual({ minLength: 40, maxNewTokens: 30 });
+  expect(await lengths('opt', { maxLength: 40 })).toEqual({ maxLength: 40 });
+});
+
 test('pictures in tars are sent as their bytes; pictures without captions are not scored', async () => {
   const file = path.join(folder, 'a.tar');
   const members = ['x', 'y'].flatMap((key) => [tarMember(`${key}.jpg`, `bytes of ${key}`), tarMember(`${key}.txt`, 'a caption')]);
