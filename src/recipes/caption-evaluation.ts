@@ -1,4 +1,5 @@
 import { aCount, aFunction, checkArgument, having, optional } from '../native/arguments.ts';
+import { ArgumentError } from '../native/errors.ts';
 import { type CaptionMetrics, type GalleryBatch, scoreCaptions } from '../tasks/index.ts';
 import type { TrainingEvaluation } from '../train/index.ts';
 import { writeResults } from './evaluation-results.ts';
@@ -22,7 +23,7 @@ export interface CaptionsDuringTraining {
 
 /**
  * Captions of held-out pictures while a stage is trained: the `evaluation` of a trainer. BLEU, ROUGE-L and CIDEr-D of those that have captions to
- * compare with are its metrics.
+ * compare with are its metrics. It throws ArgumentError where the gallery has none.
  *
  * @param write {@link stage1Captions} or {@link Stage2Writer.captions}
  * @example
@@ -54,6 +55,7 @@ export function captionEvaluation(write: WriteCaptions, options: CaptionsDuringT
         }
         if (written.length >= pictures) break;
       }
+      if (written.length === 0) throw new ArgumentError('gallery', 'at least one picture that can be used', 'none');
       if (directory !== undefined) writeResults(directory, 'captions', step, written);
       const scored = written.filter(({ references }) => references.length > 0);
       return scored.length === 0 ? {} : { ...scoreCaptions(scored) };

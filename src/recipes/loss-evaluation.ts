@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Batch } from '../data/index.ts';
 import { aFunction, checkArgument, having } from '../native/arguments.ts';
+import { ArgumentError } from '../native/errors.ts';
 import { autocast, type Device, inferenceMode, scope } from '../tensor/index.ts';
 import type { Objective, Precision, TrainingEvaluation } from '../train/index.ts';
 import type { CaptionedBatch } from './captioned-batch.ts';
@@ -21,7 +22,8 @@ export interface LossEvaluationOptions {
 
 /**
  * An objective's losses and statistics on pictures that are not trained on, each with the first of its captions: the `evaluation` of a trainer.
- * Losses are means over all items that they count, statistics means over batches by their size. The least `best` chooses the best checkpoint.
+ * Losses are means over all items that they count, statistics means over batches by their size. The least `best` chooses the best checkpoint. It throws
+ * ArgumentError where the gallery has no pictures.
  *
  * @param objective makes the objective anew for every evaluation
  */
@@ -56,6 +58,7 @@ export function lossEvaluation<P>(
         }
         await nextTurn();
       }
+      if (sums.size === 0) throw new ArgumentError('gallery', 'at least one picture that can be used', 'none');
       return Object.fromEntries([...sums].map(([name, { sum, count }]) => [name, sum / count]));
     },
     best: { metric: best, better: 'lower' },

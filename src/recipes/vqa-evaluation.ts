@@ -1,4 +1,4 @@
-import type { Question, QuestionSet } from '../data/index.ts';
+import { type BrokenSample, BrokenSamplesError, type Question, type QuestionSet } from '../data/index.ts';
 import { aCount, checkArgument, having, optional } from '../native/arguments.ts';
 import { evaluateVqa, type VqaModel, type VqaTaskOptions } from '../tasks/index.ts';
 import type { TrainingEvaluation } from '../train/index.ts';
@@ -20,7 +20,7 @@ export interface VqaDuringTraining extends Omit<VqaTaskOptions, 'output' | 'sign
 
 /**
  * Zero-shot answers to questions about held-out pictures while the second stage is trained: the `evaluation` of a trainer. Where people's answers are
- * known, `vqaAccuracy` in per cent is its metric, and `vqaAccuracy/<kind>` by the kind of answer.
+ * known, `vqaAccuracy` in per cent is its metric, and `vqaAccuracy/<kind>` by the kind of answer. It throws BrokenSamplesError where no picture can be used.
  *
  * @param model {@link Stage2Writer.model}
  */
@@ -35,7 +35,11 @@ export function vqaEvaluation(model: VqaModel, options: VqaDuringTraining): Trai
   return {
     every,
     async run(step, signal) {
-      const { answers, metrics } = await evaluateVqa(model, questions, { ...asking, signal });
+      const broken: BrokenSample[] = [];
+      const onBroken = asking.onBroken && { onBroken: noting(asking.onBroken, broken) };
+      const { answers, metrics } = await evaluateVqa(model, questions, { ...asking, ...onBroken, signal });
+      // A run that goes on without its figures would be found out at its end.
+      if (answers.length === 0) throw new BrokenSamplesError(broken.length, broken.length, broken.slice(-100));
       if (directory !== undefined) {
         const asked = new Map(questions.questions.map((question) => [question.questionId, question]));
         const results = answers.map((answer) => {
@@ -44,11 +48,19 @@ export function vqaEvaluation(model: VqaModel, options: VqaDuringTraining): Trai
         });
         writeResults(directory, 'answers', step, results);
       }
-      // Where all pictures were left out, there is a figure to choose by, which is never the best.
+      // Without people's answers there is a figure to choose by, which is never the best.
       if (metrics === null) return best ? { vqaAccuracy: Number.NaN } : {};
       const kinds = Object.entries(metrics.byAnswerType).map(([kind, accuracy]) => [`vqaAccuracy/${kind}`, accuracy]);
       return { vqaAccuracy: metrics.accuracy, ...Object.fromEntries(kinds) };
     },
     ...(best ? { best: { metric: 'vqaAccuracy', better: 'higher' } } : {}),
+  };
+}
+
+/** Passes what is called for on, and keeps it. */
+function noting<A>(call: (value: A) => void, kept: A[]): (value: A) => void {
+  return (value) => {
+    kept.push(value);
+    call(value);
   };
 }

@@ -205,6 +205,35 @@ test('pictures that cannot be decoded are left out of evaluations and named, and
   expect(evaluations('borne1')).toHaveLength(1);
 });
 
+test('a run ends at its first evaluation where no picture of it can be used', async () => {
+  fs.mkdirSync(at('elsewhere'));
+  const lost = { ...held, images: at('elsewhere') };
+  const asked = { questions: at('questions.json'), annotations: at('annotations.json'), images: at('elsewhere'), every: 2 };
+  const none = async (run: Promise<{ run(): Promise<unknown> }>): Promise<unknown> => {
+    const error: unknown = await run.then((ready) => ready.run()).catch((reason: unknown) => reason);
+    const { step } = JSON.parse(logOf(1)) as { step?: number };
+    return Object.assign(error as object, { step });
+  };
+  const logOf = (from: number): string =>
+    fs
+      .readFileSync(at('lost/log.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .filter((line) => line.includes('"step"'))
+      .at(-from) as string;
+  const questions = await none(stage2Run(stage2Settings('lost', { evaluation: asked })));
+  expect(questions).toMatchObject({ code: 'ERR_BROKEN_SAMPLES', step: 2 });
+  expect((questions as Error).message).toMatch(/^2 of the first 2 samples cannot be used.*\n {2}5: .*COCO_val2014_000000000005/);
+  const unusable = { argument: 'gallery', expected: 'at least one picture that can be used' };
+  for (const captions of [0, 2]) {
+    fs.rmSync(at('lost'), { recursive: true });
+    expect(await none(stage2Run(stage2Settings('lost', { evaluation: { ...lost, captions } })))).toMatchObject(unusable);
+  }
+  fs.rmSync(at('lost'), { recursive: true });
+  const retrieval = await none(stage1Run(stage1Settings('lost', { evaluation: { ...lost, topK: 2 } })));
+  expect(retrieval).toMatchObject({ argument: 'gallery', received: 'none', step: 2 });
+});
+
 test('where the device is slow in bfloat16 a run is in float32 and says so, and goes on as it began', async () => {
   const { languageModelDtype: _, precision: __, ...told } = stage2Settings('slow', { steps: 2 });
   await (await stage2Run(told, { fastBfloat16: false })).run();
@@ -274,6 +303,8 @@ test('any tower will do while the second stage is trained', async () => {
   });
   expect(Object.keys(await evaluation.run(1, new AbortController().signal))).toEqual(CAPTIONS);
   await expect(evaluation.run(1, AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough');
+  const none = captionEvaluation(writer.captions(), { every: 1, gallery: () => [] });
+  await expect(none.run(1, new AbortController().signal)).rejects.toMatchObject({ argument: 'gallery', received: 'none' });
   await writer.dispose();
   await writer.dispose();
   expect(await alive()).toBe(before);
