@@ -3,6 +3,7 @@ import type { DecidedToken } from '../generate/index.ts';
 import type { GenerateInputs } from '../models/blip2/generate.ts';
 import { languageKind } from '../models/blip2/language/kinds.ts';
 import { Blip2ForConditionalGeneration } from '../models/blip2/model.ts';
+import { ArgumentError } from '../native/errors.ts';
 import { type Device, inferenceMode, keep, scope, stack, type Tensor } from '../tensor/index.ts';
 import type { TextPiece } from './blip2.ts';
 import { type HeldImage, isHeld, type SentImage } from './encoded-image.ts';
@@ -133,6 +134,8 @@ export function generativeServiceOf({ model, processor, device, queriesOf }: Gen
       const scores: number[][] = [];
       // Lists that are the same are tokenised once.
       const ids = new Map([...new Set(answers)].map((list) => [list, list.map(answerIds)]));
+      const unknown = tokenizer.specialId('unk');
+      for (const [list, tokens] of ids) if (unknown !== undefined) checkApart(list, tokens, unknown);
       for (const batch of batches(request)) {
         using inputs = await prepare(batch);
         const lists = answers.slice(scores.length, scores.length + batch.images.length);
@@ -226,5 +229,25 @@ function* batches({ images, names, prompts, batchSize }: Batch & { batchSize: nu
   for (let from = 0; from < images.length; from += batchSize) {
     const to = from + batchSize;
     yield { images: images.slice(from, to), names: names.slice(from, to), prompts: prompts.slice(from, to) };
+  }
+}
+
+/**
+ * Answers that differ in words alone that the tokenizer does not know would come out as equally likely, whatever the picture.
+ * @param ids tokens of each
+ * @throws ArgumentError naming two such
+ */
+function checkApart(answers: readonly string[], ids: readonly (readonly number[])[], unknown: number): void {
+  const seen = new Map<string, string>();
+  for (const [i, given] of answers.entries()) {
+    const tokens = ids[i] as readonly number[];
+    if (!tokens.includes(unknown)) continue;
+    const answer = given.trim();
+    const other = seen.get(tokens.join()) ?? answer;
+    if (other !== answer) {
+      const both = `${JSON.stringify(other)} and ${JSON.stringify(answer)}`;
+      throw new ArgumentError('answers', 'answers that differ in words which the tokenizer knows', both);
+    }
+    seen.set(tokens.join(), answer);
   }
 }

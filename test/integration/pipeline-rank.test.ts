@@ -88,6 +88,20 @@ describe.each(['opt', 't5'] as const)('with %s', (kind) => {
     }
   });
 
+  test('answers that only unknown words tell apart are refused, as they would be equally likely', async () => {
+    const answers = ['cat', '\u732b', 'a \u732b', '\u72ac ']; // T5 knows neither sign, OPT's bytes make up any
+    const ranking = blip2.rank(coffee, QUESTIONS[0], answers);
+    if (kind === 'opt') expect(new Set((await ranking).map(({ probability }) => probability)).size).toBe(4);
+    else {
+      await expect(ranking).rejects.toMatchObject({
+        name: 'ArgumentError',
+        argument: 'answers',
+        received: '"\u732b" and "\u72ac"',
+      });
+    }
+    expect(await blip2.rank(coffee, QUESTIONS[0], ['cat', '\u732b', '\u732b'])).toHaveLength(3);
+  });
+
   test('an encoded picture stands for the picture until it is disposed of', async () => {
     const [cat, cup] = await blip2.encode([chelsea, coffee]);
     if (cat === undefined || cup === undefined) throw new Error('two pictures give two');
