@@ -76,7 +76,7 @@ export class OptAttention extends Module {
       write?.select(0, 1).copy_(values);
       if (read !== null) ({ keys, values } = read);
     }
-    const y = attention(q, keys, values, { mask, causal, dropout: this.training ? this.#dropout : 0 });
+    const y = attention(q, keys, values, { mask, sighted: read !== null, causal, dropout: this.training ? this.#dropout : 0 });
     return this.outProj.forward(y.transpose(1, 2).flatten(2));
   }
 }
