@@ -140,7 +140,7 @@ function readShapes(checkpoint: string): Shapes {
       const found = names.some((name) => name.startsWith('Qformer.')) ? 'one of the first, or of another model' : 'another';
       throw new FileError(
         checkpoint,
-        `expected a file of LAVIS's second stage, with query_tokens and a projection such as opt_proj, but it is ${found}`,
+        `expected a file of LAVIS's second stage, with query_tokens and a projection to the language model, but it is ${found}`,
       );
     }
     const size = (name: string, dimension: number): number | undefined =>
