@@ -176,7 +176,7 @@ function addEvalCaption(parent: Command): void {
       'after',
       `${DATA_HELP}
 ${TEST_SPLIT}
-Unless told, 5 beams and 8 to 30 tokens, as the authors evaluate on COCO; with a run of stage 1, 3 beams and 10 to 30 tokens.
+Unless told, 5 beams and 8 (T5: 7) to 30 tokens, as the authors evaluate on COCO; with a run of stage 1, 3 beams and 10 to 30 tokens.
 
 Example:
   blip2 eval caption --model Salesforce/blip2-opt-2.7b --data dataset_coco.json --images coco --output results.json`,
