@@ -1,5 +1,5 @@
 import { ArgumentError } from '../../native/errors.ts';
-import { describe, handleOrNull, run, wrap } from '../base.ts';
+import { describe, handleOrNull, run, TensorBase, wrap } from '../base.ts';
 import { checkObject, kindOf } from '../check.ts';
 import { callMany, operator } from '../dispatch.ts';
 import type { Tensor } from '../tensor.ts';
@@ -72,7 +72,7 @@ export function scaledDotProductAttention(
 ): Tensor {
   checkObject(options);
   // PyTorch's kernel for the CPU does not ask, and reads beyond the shorter one.
-  if (k?.handle && v?.handle && k.shape.at(-2) !== v.shape.at(-2)) {
+  if (k instanceof TensorBase && v instanceof TensorBase && k.shape.at(-2) !== v.shape.at(-2)) {
     throw new ArgumentError('v', `as many rows as k has (${k.shape.at(-2)})`, describe(v), {
       operator: 'scaled_dot_product_attention',
     });
