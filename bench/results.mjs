@@ -8,11 +8,11 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 /**
  * Takes a row's measurement in. `kept` are groups of rows that were measured under the same setup: `{ setup, rows }`, a setup being the
- * machine, its threads, and the versions of all that takes part. The row's earlier measurement on that machine goes, of whatever versions; those
- * on other machines stay. A row that could not be run takes nobody's place.
+ * machine, its threads, settings, and the versions of all that takes part. The row's earlier measurement there goes, of whatever versions; those
+ * of other machines and settings stay. A row that could not be run takes nobody's place.
  */
 export function merge(kept, setup, key, result) {
-  const isHere = (group) => group.setup.machine === setup.machine && group.setup.threads === setup.threads;
+  const isHere = (group) => ['machine', 'threads', 'settings'].every((fact) => group.setup[fact] === setup[fact]);
   if (result.outcome === 'not run' && kept.some((group) => isHere(group) && key in group.rows)) return kept;
   const isSame = (group) => same(group.setup, setup);
   const without = ({ setup: own, rows: { [key]: _, ...rows } }) => ({ setup: own, rows });

@@ -197,7 +197,8 @@ const setup = {
   machine: machine(),
   system: `${os.type()} ${os.release()}`,
   threads: `${threads}${pinned.length === 0 ? '' : '; pictures on one core'}`,
-  ours: `Node ${process.versions.node}, libtorch ${packages.torch} (the peer's own), sharp ${sharp}${process.env.BLIP2_MKL === 'fast' ? ', BLIP2_MKL=fast' : ''}`,
+  ours: `Node ${process.versions.node}, libtorch ${packages.torch} (the peer's own), sharp ${sharp}`,
+  ...(process.env.BLIP2_MKL === 'fast' ? { settings: 'BLIP2_MKL=fast on our side' } : {}),
   theirs: `Python ${python}, torch ${packages.torch}, transformers ${packages.transformers}, Pillow ${packages.pillow}, webdataset ${packages.webdataset}; of LAVIS ${lavisVersions().join(', ')}`,
 };
 const state = commit(root, RESULTS);

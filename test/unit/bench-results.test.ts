@@ -90,7 +90,7 @@ test('other versions stand apart, and a row in one place a machine', () => {
 
 test('another machine, or another number of threads, takes nothing away', () => {
   const kept = [{ setup, rows: { add: measured('a') } }];
-  for (const other of [elsewhere, { ...setup, threads: '1' }]) {
+  for (const other of [elsewhere, { ...setup, threads: '1' }, { ...setup, settings: 'others' }]) {
     expect(merge(kept, other, 'add', measured('b'))).toEqual([{ setup: other, rows: { add: measured('b') } }, ...kept]);
   }
 });
