@@ -4,6 +4,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FileError } from './errors.ts';
 import { makeFolder, reasonOf } from './files.ts';
+import { isAlive } from './processes.ts';
 
 const heartbeat = 1_000;
 const staleAfter = 15_000;
@@ -146,13 +147,4 @@ function idOf(content: string): string {
 function isStale(file: string, { pid }: Holder): boolean {
   const touched = statSync(file, { throwIfNoEntry: false })?.mtimeMs;
   return touched === undefined || Math.abs(Date.now() - touched) > staleAfter || !isAlive(pid);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

@@ -12,6 +12,7 @@ import { anId, arrayOf, checkArgument, having, optional } from '../native/argume
 import { ArgumentError, FileError } from '../native/errors.ts';
 import { JsonFields } from '../native/fields.ts';
 import { makeFolder, readJson, reasonOf, writeFileAtomically } from '../native/files.ts';
+import { isAlive } from '../native/processes.ts';
 import { type Dtype, fromTypedArray, itemSize, scope, type Tensor } from '../tensor/index.ts';
 import { MappedPages } from '../tensor/mapped-pages.ts';
 import type { FrozenEncoder } from './encoder.ts';
@@ -267,14 +268,5 @@ function sweep(folder: string): void {
     const [, base, pid] = /^\.(features-\w+)\.(\d+)\.\w+\.tmp$/.exec(name) ?? [];
     if (base === path.basename(folder) && !isAlive(Number(pid)))
       fs.rmSync(path.join(parent, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

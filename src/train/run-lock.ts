@@ -7,6 +7,7 @@ import { transferable } from '../native/error-transfer.ts';
 import { Blip2Error, FileError } from '../native/errors.ts';
 import { makeFolder, reasonOf } from '../native/files.ts';
 import { discard, holderOf, take } from '../native/lock.ts';
+import { isAlive } from '../native/processes.ts';
 
 /** A run's folder belongs to a process that trains in it, so that no other may. Nothing in it was changed. */
 export class RunHeldError extends Blip2Error {
@@ -124,11 +125,7 @@ function parse(content: string): Holder | undefined {
 
 function isGone({ pid, host, started }: Holder): boolean {
   if (host !== os.hostname()) return false;
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return true;
-  }
+  if (!isAlive(pid)) return true;
   const now = startOf(pid);
   return started !== null && now !== null && now !== started;
 }

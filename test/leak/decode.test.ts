@@ -10,7 +10,7 @@ import {
   tensor,
   threads,
 } from '../../src/index.ts';
-import { collected, steadyGrowth } from '../support/resident.ts';
+import { collected, growth } from '../support/resident.ts';
 import { Table } from '../support/table-model.ts';
 
 const STEPS = 2000;
@@ -74,5 +74,5 @@ test(`neither live tensors nor resident memory grow over ${STEPS} steps of the w
   }
   const late = Math.floor(live.length / 5);
   expect(new Set(live.slice(late)).size).toBe(1);
-  expect(steadyGrowth(resident)).toBeLessThan(4);
+  expect(growth(resident)).toBeLessThan(4);
 });

@@ -11,7 +11,7 @@ import {
   TensorBoardLog,
   threads,
 } from '../../src/index.ts';
-import { collected, steadyGrowth } from '../support/resident.ts';
+import { collected, growth } from '../support/resident.ts';
 import { noise, tinyEncoder, tinyModel, tinyRecipe, tokenizer } from '../support/stage1-run.ts';
 import { type Kind, tinyLanguageModel, tinyStage2, tinyStage2Model, wordTokenizer } from '../support/stage2-run.ts';
 
@@ -66,6 +66,6 @@ test('training runs one after the other leave no tensors, files, listeners or me
   expect(left).toEqual(left.map(() => ({ tensors: 0, bytes: 0, listeners: listening })));
   // One that stayed open would stay a run; what is opened once for all does not count.
   expect((files.at(-1) as number) - (files[0] as number)).toBeLessThan(RUNS / 2);
-  expect(steadyGrowth(heap)).toBeLessThan(1);
-  expect(steadyGrowth(resident)).toBeLessThan(4);
+  expect(growth(heap)).toBeLessThan(1);
+  expect(growth(resident)).toBeLessThan(4);
 });

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { memory, type StepRecord, setThreads, stage2Trainer, type TrainingLog, threads } from '../../src/index.ts';
-import { steadyGrowth } from '../support/resident.ts';
+import { growth } from '../support/resident.ts';
 import { noise, tinyEncoder, tinyRecipe } from '../support/stage1-run.ts';
 import { type Kind, tinyLanguageModel, tinyStage2, tinyStage2Model, wordTokenizer } from '../support/stage2-run.ts';
 
@@ -49,7 +49,7 @@ test.each<Kind>(['opt', 't5'])(
     const [steady, saved] = [new Set<number>(), new Set<number>()];
     for (const [i, count] of watch.live.entries()) ((i + 1) % 500 === 0 ? saved : steady).add(count);
     expect([steady.size, saved.size]).toEqual([1, 1]);
-    expect(steadyGrowth(watch.resident)).toBeLessThan(4);
+    expect(growth(watch.resident)).toBeLessThan(4);
     expect(memory().tensors).toBe(weights);
     for (const part of [model, languageModel, encoder]) part.dispose();
     expect(memory().tensors).toBe(earlier);

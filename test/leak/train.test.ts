@@ -10,7 +10,7 @@ import {
   setThreads,
   threads,
 } from '../../src/index.ts';
-import { collected, steadyGrowth } from '../support/resident.ts';
+import { collected, growth } from '../support/resident.ts';
 
 // One thread: several test files run at a time, and threads that wait for each other's cores would take minutes.
 const before = threads();
@@ -78,7 +78,7 @@ test('500 training steps hold the number of live tensors exactly and the memory 
   expect(first).toBe(2 * count);
   expect(new Set(others)).toEqual(new Set([0]));
   expect(new Set(grown.slice(1))).toEqual(new Set([0]));
-  expect(steadyGrowth(resident)).toBeLessThan(4);
+  expect(growth(resident)).toBeLessThan(4);
   const { tensors } = memory();
   optimizer.dispose();
   model.dispose();

@@ -11,7 +11,7 @@ import {
   type TrainingLog,
   threads,
 } from '../../src/index.ts';
-import { steadyGrowth } from '../support/resident.ts';
+import { growth } from '../support/resident.ts';
 import { noise, tinyEncoder, tinyModel, tinyRecipe, tokenizer } from '../support/stage1-run.ts';
 
 // One thread: threads that wait for each other's cores would take minutes on a busy machine.
@@ -63,7 +63,7 @@ test('3,000 steps of the first stage hold the number of live tensors exactly and
   const [steady, saved] = [new Set<number>(), new Set<number>()];
   for (const [i, count] of watch.live.entries()) ((i + 1) % 1000 === 0 ? saved : steady).add(count);
   expect([steady.size, saved.size]).toEqual([1, 1]);
-  expect(steadyGrowth(watch.resident)).toBeLessThan(4);
+  expect(growth(watch.resident)).toBeLessThan(4);
   expect(memory().tensors).toBe(weights);
   model.dispose();
   encoder.dispose();

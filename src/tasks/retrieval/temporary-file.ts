@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { FileError } from '../../native/errors.ts';
 import { reasonOf } from '../../native/files.ts';
+import { isAlive } from '../../native/processes.ts';
 
 /**
  * A file that goes with its process, however that ends. On Linux it loses its name at once, and is read by way of its descriptor; elsewhere the
@@ -53,15 +54,6 @@ function sweep(directory: string): void {
     } catch {
       // Another user's: theirs to remove.
     }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
 }
 
